@@ -1,0 +1,172 @@
+"""All configuration, read once: flags first, then environment variables, then `.env` in the working folder.
+
+MLflow's own variables keep MLflow's names; ours begin with `MLFLOW_MCP_`. The table in README.md and
+`.env.example` are held against this class by tests.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from mcp_server.errors import SettingsError
+
+
+def _split(separator: str) -> BeforeValidator:
+    """Lists arrive from the environment as text; each variable names its separator."""
+
+    def split(value: object) -> object:
+        return [part.strip() for part in value.split(separator) if part.strip()] if isinstance(value, str) else value
+
+    return BeforeValidator(split)
+
+
+CommaList = Annotated[tuple[str, ...], NoDecode, _split(",")]
+PathList = Annotated[tuple[Path, ...], NoDecode, _split(os.pathsep)]
+
+
+class Settings(BaseSettings):
+    """What the server was told. Frozen: nothing changes while it runs."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    tracking_uri: str = Field(
+        "",
+        validation_alias="MLFLOW_TRACKING_URI",
+        description="MLflow to use: http(s)://host:port of a tracking server, or a database such as "
+        "sqlite:///mlflow.db. Empty: a store in the working folder, else a private one.",
+    )
+    registry_uri: str = Field(
+        "", validation_alias="MLFLOW_REGISTRY_URI", description="Model registry, if it is elsewhere. Empty: the same."
+    )
+    experiment_name: str = Field(
+        "",
+        validation_alias="MLFLOW_EXPERIMENT_NAME",
+        description="Experiment used when a call names none. Empty: every call names one.",
+    )
+    artifact_location: str = Field(
+        "",
+        validation_alias="MLFLOW_ARTIFACT_LOCATION",
+        description="Where new experiments of an embedded store keep artifacts. Empty: a folder beside the store.",
+    )
+    mock_mode: bool = Field(
+        False,
+        validation_alias="MLFLOW_MOCK_MODE",
+        description="true: MLflow itself on a private, temporary store; no server, no network, gone at exit.",
+    )
+    username: str = Field("", validation_alias="MLFLOW_TRACKING_USERNAME", description="User name for basic auth.")
+    password: SecretStr = Field(
+        SecretStr(""), validation_alias="MLFLOW_TRACKING_PASSWORD", description="Password for basic auth."
+    )
+    token: SecretStr = Field(
+        SecretStr(""),
+        validation_alias="MLFLOW_TRACKING_TOKEN",
+        description="Bearer token; used when no user name is set.",
+    )
+    workspace: str = Field("", validation_alias="MLFLOW_WORKSPACE", description="Workspace on servers that have them.")
+    insecure_tls: bool = Field(
+        False,
+        validation_alias="MLFLOW_TRACKING_INSECURE_TLS",
+        description="true: accept any TLS certificate of the tracking server.",
+    )
+    server_cert_path: str = Field(
+        "", validation_alias="MLFLOW_TRACKING_SERVER_CERT_PATH", description="CA bundle (PEM) for the tracking server."
+    )
+    client_cert_path: str = Field(
+        "", validation_alias="MLFLOW_TRACKING_CLIENT_CERT_PATH", description="Client certificate with its key (PEM)."
+    )
+    read_only: bool = Field(
+        False, validation_alias="MLFLOW_MCP_READ_ONLY", description="true: no tool that writes or deletes exists."
+    )
+    toolsets: CommaList = Field(
+        (),
+        validation_alias="MLFLOW_MCP_TOOLSETS",
+        description="Toolsets to offer, separated by commas; `all` for every one. Empty: the default set.",
+    )
+    upload_roots: PathList = Field(
+        (),
+        validation_alias="MLFLOW_MCP_UPLOAD_ROOTS",
+        description="Folders from which log_run may upload files, separated as in PATH. Empty: none.",
+    )
+    timeout_seconds: float = Field(
+        45.0,
+        gt=0,
+        le=3_600,
+        validation_alias="MLFLOW_MCP_TIMEOUT_SECONDS",
+        description="Longest time one tool call may take, in seconds.",
+    )
+    connect_timeout_seconds: float = Field(
+        2.0,
+        gt=0,
+        le=60,
+        validation_alias="MLFLOW_MCP_CONNECT_TIMEOUT_SECONDS",
+        description="Longest time to open a connection to the tracking server, in seconds.",
+    )
+    data_dir: Path | None = Field(
+        None,
+        validation_alias="MLFLOW_MCP_DATA_DIR",
+        description="Folder of the private store and of caches. Empty: the user's data folder of the platform.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "WARNING", validation_alias="MLFLOW_MCP_LOG_LEVEL", description="What goes to stderr."
+    )
+
+    _flags: frozenset[str] = PrivateAttr(default=frozenset())
+
+    @classmethod
+    def load(cls, **flags: Any) -> Settings:
+        """Settings from flags (None means not given), environment and `.env`.
+
+        Raises: SettingsError: a value cannot be used; the sentence names the variable.
+        """
+        given = {name: value for name, value in flags.items() if value is not None}
+        try:
+            settings = cls(**given)
+        except ValidationError as error:
+            raise SettingsError(_explain(error)) from None
+        settings._flags = frozenset(given)
+        return settings
+
+    def origin(self, name: str) -> str:
+        """Where the value of a field came from, in words: a flag, a variable, `.env` or the default."""
+        variable = variable_of(name)
+        if name in self._flags:
+            return f"the flag --{name.replace('_', '-')}"
+        if os.environ.get(variable):
+            return f"the environment variable {variable}"
+        if name in self.model_fields_set:
+            return f"{variable} in .env"
+        return "the default"
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a field."""
+    return cast(str, Settings.model_fields[name].validation_alias)
+
+
+def _explain(error: ValidationError) -> str:
+    sentences: list[str] = []
+    for problem in error.errors(include_url=False, include_context=False, include_input=True):
+        place = str(problem["loc"][0])
+        name = place if place in Settings.model_fields else _field_of(place)
+        field = Settings.model_fields[name]
+        secret = isinstance(field.default, SecretStr)
+        value = "a secret" if secret else repr(problem["input"])
+        rule = problem["msg"].removeprefix("Value error, ")
+        sentences.append(f"{variable_of(name)} is {value}: {rule[0].lower() + rule[1:]}. {field.description}")
+    return " ".join(sentences)
+
+
+def _field_of(variable: str) -> str:
+    return next(name for name in Settings.model_fields if variable_of(name) == variable)
