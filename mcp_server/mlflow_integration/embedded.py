@@ -1,0 +1,337 @@
+"""MLflow's own server application inside this process: for databases and for mock mode.
+
+The same handlers, validation and errors as an MLflow server, called as a WSGI function in worker
+threads. mlflow takes 2 to 3 s to import, so that happens once, in the background.
+"""
+
+from __future__ import annotations
+
+import atexit
+import io
+import json as json_module
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+from urllib.parse import unquote_to_bytes, urlencode
+from weakref import WeakSet
+
+from anyio import CapacityLimiter, to_thread
+
+from mcp_server.errors import TrackingServerError, UnreachableError
+from mcp_server.mlflow_integration import database, template
+from mcp_server.mlflow_integration.locate import LocalStore, sqlite_path
+from mcp_server.mlflow_integration.private_folder import PrivateFolder
+from mcp_server.mlflow_integration.transport import Method, Params, Reply
+
+logger = logging.getLogger(__name__)
+
+THREADS: Final = 7
+"""Calls at once. MLflow's connection pool fails writers beyond it, and more threads only add latency."""
+
+_ENVIRONMENT: Final = {
+    # Nothing but the protocol may reach stdout, and stderr belongs to the person who reads the log.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_PRINT_MODEL_URLS_ON_CREATION": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "GIT_PYTHON_REFRESH": "quiet",
+    # No network beyond the store itself.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # A call may hold two connections, and a call whose caller has gone keeps them until it ends.
+    "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(THREADS),
+    "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": str(3 * THREADS),
+    # Host and origin checks guard a socket; there is none.
+    "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "true",
+    # Seconds; libpq waits for minutes otherwise.
+    "PGCONNECT_TIMEOUT": "5",
+}
+
+
+class _Application(Protocol):
+    """A WSGI application."""
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., object], /) -> Iterable[bytes]: ...
+
+
+def prepare_environment() -> None:
+    """Set what MLflow reads when it is imported; what the user set stays. Call before anything imports mlflow."""
+    if "MLFLOW_DISABLE_TELEMETRY" not in os.environ:
+        os.environ.setdefault("DO_NOT_TRACK", "true")
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+class InProcessTransport:
+    """Carries requests to MLflow's application in this process.
+
+    One local store at a time: MLflow keeps it in module globals. Transports for an equal store
+    share it; for another one every request raises until all of them are closed.
+    """
+
+    def __init__(self, store: LocalStore, *, cache_dir: Path | None = None) -> None:
+        self._store = store
+        self._cache_dir = cache_dir
+        self._limiter = CapacityLimiter(THREADS)
+
+    def warm_up(self) -> None:
+        """Begin importing mlflow and opening the store in the background; returns at once, never raises."""
+        _join(self, self._store, self._cache_dir)
+
+    async def request(
+        self,
+        method: Method,
+        path: str,
+        *,
+        params: Params | None = None,
+        json: Any = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        idempotent: bool,
+    ) -> Reply:
+        """One call of the application; waits for the store to be open.
+
+        `idempotent` changes nothing: a call in process is carried out or raises, none is sent twice.
+        Cancelled before it began, it is not carried out; later, it ends in its thread.
+
+        Raises: UnreachableError: the store cannot be opened; the next request tries again.
+        TrackingServerError: the application failed.
+        """
+        environ = _environ(method, path, params, json, content, headers or {})
+        abandoned = threading.Event()
+
+        def carry() -> Reply:
+            app = _join(self, self._store, self._cache_dir).result()
+            if abandoned.is_set():
+                raise TrackingServerError("The caller has gone.", carried_out=False)
+            return _call(app, environ)
+
+        try:
+            return await to_thread.run_sync(carry, abandon_on_cancel=True, limiter=self._limiter)
+        finally:
+            abandoned.set()
+
+    def close(self) -> None:
+        """Give the store up; the last one to do so removes a temporary store from the disk. Safe to call twice."""
+        _leave(self)
+
+    async def aclose(self) -> None:
+        """The same, without holding up the event loop."""
+        await to_thread.run_sync(self.close)
+
+
+class _Opening:
+    """The store of this process: being opened, open, or closed."""
+
+    def __init__(self, store: LocalStore, cache_dir: Path | None) -> None:
+        self.store = store
+        self.users: WeakSet[InProcessTransport] = WeakSet()
+        self._cache_dir = cache_dir
+        self._folder: PrivateFolder | None = None
+        self._closed = False
+        self._files = threading.Lock()
+        """Held while files are made or removed, so that a close in the middle leaves nothing behind."""
+        self.start()
+
+    def start(self) -> None:
+        self.app: Future[_Application] = Future()
+        threading.Thread(target=self._run, args=(self.app,), name="mlflow-opening", daemon=True).start()
+
+    @property
+    def failed(self) -> bool:
+        return self.app.done() and self.app.exception() is not None
+
+    def close(self) -> None:
+        self._closed = True
+        if not self.store.temporary:
+            return
+        with self._files:
+            if self._folder is not None:
+                _release_connections()
+                self._folder.remove()
+
+    def _run(self, outcome: Future[_Application]) -> None:
+        try:
+            outcome.set_result(self._open())
+        except TrackingServerError as error:
+            outcome.set_exception(error)
+        except BaseException:
+            logger.exception("MLflow could not be opened in this process")
+            sentence = "MLflow could not open the store in this process; the log on stderr has the cause."
+            outcome.set_exception(UnreachableError(sentence, carried_out=False))
+
+    def _open(self) -> _Application:
+        new = self._new_files()
+        prepare_environment()
+        server = import_module("mlflow.server")
+        with self._files:
+            if self._closed:
+                raise UnreachableError("The store was closed while it was being opened.", carried_out=False)
+            store = self.store
+            if store.temporary:
+                self._folder = PrivateFolder()
+                uri = f"sqlite:///{(self._folder.path / 'mlflow.db').as_posix()}"
+                store = LocalStore(uri, uri, str(self._folder.path / "artifacts"), temporary=True)
+                new = {self._folder.path / "mlflow.db"}
+            self._prepare_databases(store, new)
+            _initialize(store)
+        return server.app
+
+    def _new_files(self) -> set[Path]:
+        """SQLite files that have yet to be made; before the import, because a wrong path is an answer in itself."""
+        paths = {sqlite_path(uri) for uri in (self.store.tracking_uri, self.store.registry_uri)} - {None}
+        return {path for path in cast(set[Path], paths) if database.is_new_sqlite(path, read_only=self.store.read_only)}
+
+    def _prepare_databases(self, store: LocalStore, new: set[Path]) -> None:
+        for path in new:
+            template.create_database(path, template.schema_statements(template.head_revision(), self._cache_dir))
+        for uri in {store.tracking_uri, store.registry_uri}:
+            path = sqlite_path(uri)
+            if path not in new and "://" in uri:
+                database.check_schema(uri)
+                if path is not None and not store.read_only:
+                    database.ensure_statistics(path)
+
+
+_lock = threading.Lock()
+_current: _Opening | None = None
+
+
+def _join(user: InProcessTransport, store: LocalStore, cache_dir: Path | None) -> Future[_Application]:
+    """The application for this store, opened by the first who asks. A failed opening is tried again:
+    the user may have started the database or upgraded its schema meanwhile."""
+    global _current
+    with _lock:
+        if _current is None or not _current.users:
+            _current = _Opening(store, cache_dir)
+        elif _current.store != store:
+            refused: Future[_Application] = Future()
+            refused.set_exception(
+                UnreachableError(
+                    "This process already works with another local MLflow store, and MLflow holds only one at a time. "
+                    "Start a second server for the other.",
+                    carried_out=False,
+                )
+            )
+            return refused
+        elif _current.failed:
+            _current.start()
+        _current.users.add(user)
+        return _current.app
+
+
+def _leave(user: InProcessTransport) -> None:
+    with _lock:
+        if _current is None or user not in _current.users:
+            return
+        _current.users.discard(user)
+        if not _current.users:
+            _current.close()
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    if _current is not None:
+        _current.close()
+
+
+def _initialize(store: LocalStore) -> None:
+    handlers: Any = import_module("mlflow.server.handlers")
+    # A second initialisation is silently ignored while these hold the store of the first; whoever
+    # had that has closed it.
+    handlers._tracking_store = handlers._model_registry_store = handlers._artifact_repo = None
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
+    _serve_proxied_artifacts(store)
+    try:
+        handlers.initialize_backend_stores(store.tracking_uri, store.registry_uri, store.artifact_root)
+    finally:
+        # MLflow tells its child processes through the environment; there the URI would pass for the user's setting.
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _serve_proxied_artifacts(store: LocalStore) -> None:
+    """Let `mlflow-artifacts:` locations be read: what an MLflow server on the same file wrote.
+
+    Such a server keeps them in `mlartifacts` of the folder it was started in, unless told otherwise.
+    """
+    constants: Any = import_module("mlflow.server.constants")
+    path = sqlite_path(store.tracking_uri)
+    destination = os.environ.get("MLFLOW_ARTIFACTS_DESTINATION") or (path and str(path.parent / "mlartifacts"))
+    if destination:
+        os.environ[constants.SERVE_ARTIFACTS_ENV_VAR] = "true"
+        os.environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = destination
+
+
+def _release_connections() -> None:
+    """Close the pooled connections: Windows removes no open file."""
+    handlers = sys.modules.get("mlflow.server.handlers")
+    for name in ("_tracking_store", "_model_registry_store"):
+        if (store := getattr(handlers, name, None)) is not None:
+            store.engine.dispose()
+
+
+def _environ(
+    method: str, path: str, params: Params | None, json: Any, content: bytes | None, headers: Mapping[str, str]
+) -> dict[str, Any]:
+    body = content or b""
+    content_type = "application/octet-stream"
+    if json is not None:
+        body = json_module.dumps(json, allow_nan=False).encode()
+        content_type = "application/json"
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        # WSGI carries the decoded bytes of a path as Latin-1 text.
+        "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+        "QUERY_STRING": urlencode(params or {}, doseq=True),
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": "localhost",
+        "CONTENT_LENGTH": str(len(body)),
+        "CONTENT_TYPE": content_type,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    for name, value in headers.items():
+        key = name.upper().replace("-", "_")
+        environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
+    return environ
+
+
+def _call(app: _Application, environ: dict[str, Any]) -> Reply:
+    started: list[tuple[str, list[tuple[str, str]]]] = []
+    body = io.BytesIO()
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Callable[[bytes], int]:
+        started.append((status, headers))
+        return body.write
+
+    try:
+        chunks = app(environ, start_response)
+        try:
+            for chunk in chunks:
+                body.write(chunk)
+        finally:
+            if (close := getattr(chunks, "close", None)) is not None:
+                close()
+    except Exception:
+        what = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
+        logger.exception("MLflow failed at %s", what)
+        raise TrackingServerError(f"MLflow failed inside this process at {what}; the log on stderr has why.") from None
+    status, headers = started[-1]
+    return Reply(int(status.split()[0]), {name.lower(): value for name, value in headers}, body.getvalue())

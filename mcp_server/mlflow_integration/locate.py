@@ -1,0 +1,307 @@
+"""Which MLflow this server works with, and why: the flag, the variable, `.env`, the working folder, a private store.
+
+Nothing is opened or written here and nothing raises: an address that cannot be used becomes a
+location that says so, because a server that starts and explains helps more than one that does not.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from mcp_server.errors import UnsupportedError
+from mcp_server.mlflow_integration.transport import Method, Params, Reply, Transport
+from mcp_server.settings import Settings, variable_of
+
+if TYPE_CHECKING:
+    from mcp_server.mlflow_integration.embedded import InProcessTransport
+
+Kind = Literal["server", "database", "mock", "unsupported"]
+
+DATABASES: Final = ("postgresql", "mysql", "mssql")
+"""Databases beside SQLite that MLflow has a store for."""
+
+SUPPORTED: Final = (
+    "Supported are http(s)://host:port of a tracking server, sqlite:///path/mlflow.db, and postgresql://, mysql:// "
+    "and mssql:// databases; MLFLOW_MOCK_MODE=true needs none of them."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStore:
+    """A store that MLflow opens inside this process; equal values are the same store."""
+
+    tracking_uri: str
+    """Database URI with its credentials, SQLite paths absolute; empty for a temporary store."""
+    registry_uri: str
+    artifact_root: str
+    """Path or URI under which new experiments keep artifacts."""
+    read_only: bool = False
+    """True: nothing is written on our own account either (no statistics)."""
+    temporary: bool = False
+    """True: made when opened, in a private folder that goes when it is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """The MLflow that was chosen."""
+
+    kind: Kind
+    tracking_uri: str
+    """With credentials; never shown."""
+    registry_uri: str
+    """Equal to `tracking_uri` unless the registry is elsewhere."""
+    shown_uri: str
+    """`tracking_uri` without user, password and query."""
+    why: str
+    """In words, such as `given by the environment variable MLFLOW_TRACKING_URI`."""
+    ui_url: str = ""
+    """Address of the tracking server, without a final slash; empty for every other kind."""
+    local_store: LocalStore | None = None
+    """What runs in this process: tracking, registry or both."""
+    problem: str = ""
+    """A sentence, when `tracking_uri` cannot be used."""
+    registry_problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    kind: Literal["server", "database", "unsupported"]
+    uri: str
+    problem: str = ""
+
+
+def locate(settings: Settings) -> Location:
+    """The MLflow that these settings and the working folder mean. Reads folders, writes nothing, never raises."""
+    if settings.mock_mode:
+        return Location(
+            "mock",
+            "mock",
+            "mock",
+            "mock",
+            f"mock mode, set by {settings.origin('mock_mode')}",
+            local_store=LocalStore("", "", "", temporary=True),
+        )
+    tracking, why = _tracking_address(settings)
+    registry = (
+        _address(settings.registry_uri, variable_of("registry_uri")) if settings.registry_uri.strip() else tracking
+    )
+    shown = without_credentials(tracking.uri)
+    return Location(
+        kind=tracking.kind,
+        tracking_uri=tracking.uri,
+        registry_uri=registry.uri,
+        shown_uri=shown,
+        why=why,
+        ui_url=shown.rstrip("/") if tracking.kind == "server" else "",
+        local_store=_local_store(tracking, registry, settings),
+        problem=tracking.problem,
+        registry_problem=registry.problem,
+    )
+
+
+def open_transports(location: Location, settings: Settings) -> tuple[Transport, Transport]:
+    """Carriers of requests to tracking and to the registry; one object when both are one MLflow.
+
+    Nothing is connected or imported yet. An address that cannot be used gets a transport whose
+    every request raises UnsupportedError with the reason.
+    """
+    embedded: InProcessTransport | None = None
+    if location.local_store is not None:
+        from mcp_server.mlflow_integration.embedded import InProcessTransport
+
+        embedded = InProcessTransport(location.local_store, cache_dir=settings.data_dir)
+
+    def transport(uri: str, problem: str) -> Transport:
+        if problem:
+            return UnusableTransport(problem)
+        if embedded is not None and not _is_http(uri):
+            return embedded
+        from mcp_server.mlflow_integration.transport import HttpTransport
+
+        return HttpTransport(uri, settings)
+
+    tracking = transport(location.tracking_uri, location.problem)
+    if location.registry_uri == location.tracking_uri:
+        return tracking, tracking
+    return tracking, transport(location.registry_uri, location.registry_problem)
+
+
+class UnusableTransport:
+    """Stands in for an MLflow whose address cannot be used, so that the server starts and says why."""
+
+    def __init__(self, problem: str) -> None:
+        self._problem = problem
+
+    async def request(
+        self,
+        method: Method,
+        path: str,
+        *,
+        params: Params | None = None,
+        json: Any = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        idempotent: bool,
+    ) -> Reply:
+        """Raises: UnsupportedError: always, with the sentence."""
+        raise UnsupportedError(self._problem, carried_out=False)
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+def without_credentials(uri: str) -> str:
+    """A URI as it may be shown: no user, no password, no query (databases take passwords there too)."""
+    scheme, separator, rest = uri.partition("://")
+    if not separator or scheme.lower().startswith(("sqlite", "file")):
+        return uri
+    rest = rest.partition("?")[0].partition("#")[0]
+    if _is_http(uri):
+        authority, slash, path = rest.partition("/")
+        return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+    # A database password may hold an unescaped slash; an `@` after the host has no meaning there.
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The file of an SQLite URI; None for every other URI."""
+    match = re.match(r"sqlite(\+\w+)?:///([^?]+)", uri)
+    return Path(match[2]) if match else None
+
+
+def _tracking_address(settings: Settings) -> tuple[_Address, str]:
+    if settings.tracking_uri.strip():
+        address = _address(settings.tracking_uri, variable_of("tracking_uri"))
+        return address, f"given by {settings.origin('tracking_uri')}"
+    folder = _working_folder()
+    if folder is not None and (folder / "mlflow.db").is_file():
+        return _Address("database", _sqlite_uri(folder / "mlflow.db")), "mlflow.db is in the working folder"
+    # The sign by which MLflow itself tells a file store from a folder of artifacts.
+    if folder is not None and any(folder.glob("mlruns/*/meta.yaml")):
+        return _file_store(folder / "mlruns", "The working folder"), "mlruns is in the working folder"
+    why = "no tracking URI is set and the working folder holds no MLflow store, so a private one is used"
+    return _Address("database", _sqlite_uri(_private_folder(settings) / "mlflow.db")), why
+
+
+def _address(given: str, variable: str) -> _Address:
+    """What one URI means. `variable` is named when it means nothing."""
+    uri = given.strip()
+    shown = f"{variable} is {without_credentials(uri)!r}"
+
+    def unusable(reason: str) -> _Address:
+        return _Address("unsupported", uri, f"{shown}: {reason}")
+
+    scheme = uri.partition(":")[0].lower() if ":" in uri else ""
+    if re.fullmatch(r"[\w.-]+:\d+(/\S*)?", uri):
+        return unusable(f"it lacks the scheme; write http://{uri}.")
+    if _is_http(uri):
+        return _http_address(uri, unusable)
+    if scheme.partition("+")[0] == "sqlite":
+        return _sqlite_address(uri, unusable)
+    if scheme.partition("+")[0] in DATABASES:
+        return _Address("database", uri)
+    if scheme.partition("+")[0] == "postgres":
+        return unusable("SQLAlchemy wants the name written out; write postgresql://...")
+    if scheme == "file":
+        return _file_store(Path(re.sub(r"^file:(//(localhost)?)?", "", uri)), f"{shown}, which")
+    if not scheme or len(scheme) == 1:  # One letter is a Windows drive.
+        if uri.lower().endswith((".db", ".sqlite", ".sqlite3")):
+            return unusable(f"a database is written as a URI; write sqlite:///{uri}.")
+        if re.search(r"\s", uri) and not Path(uri).exists():
+            return unusable(f"this is no address of an MLflow. {SUPPORTED}")
+        return _file_store(Path(uri), f"{shown}, which")
+    return unusable(f"{scheme} is not supported by this version. {SUPPORTED}")
+
+
+def _http_address(uri: str, unusable: Any) -> _Address:
+    try:
+        parts = urlsplit(uri)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return unusable("host or port cannot be read; write http://host:port.")
+    if not host or re.search(r"\s", uri):
+        return unusable("it names no host; write http://host:port.")
+    return _Address("server", uri)
+
+
+def _sqlite_address(uri: str, unusable: Any) -> _Address:
+    path = sqlite_path(uri)
+    if path is None and (name := uri.partition("://")[2]):
+        return unusable(f"SQLite takes three slashes before a path; write sqlite:///{name}.")
+    if path is None or path.name == ":memory:" or str(path).startswith("file:"):
+        # Each thread would see a database of its own.
+        return unusable("MLflow cannot share a database in memory between threads; set MLFLOW_MOCK_MODE=true instead.")
+    if path.is_absolute() or re.match(r"[A-Za-z]:[/\\]", str(path)):
+        return _Address("database", uri)
+    folder = _working_folder()
+    if folder is None:
+        return unusable("the working folder no longer exists; give an absolute path.")
+    query = uri.partition("?")[1:]
+    return _Address("database", _sqlite_uri(folder / path) + "".join(query))
+
+
+def _file_store(folder: Path, holder: str) -> _Address:
+    if os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in ("true", "1"):
+        return _Address("database", str(folder.absolute()))
+    return _Address(
+        "unsupported",
+        str(folder),
+        f"{holder} holds a file store ({folder.name}): MLflow 3 no longer opens those. Move it once with "
+        f"`mlflow migrate-filestore --source {folder.name} --target sqlite:///mlflow.db`, then give that database; "
+        "or set MLFLOW_ALLOW_FILE_STORE=true, MLFLOW_TRACKING_URI to another store, or MLFLOW_MOCK_MODE=true.",
+    )
+
+
+def _local_store(tracking: _Address, registry: _Address, settings: Settings) -> LocalStore | None:
+    # MLflow opens both halves at once; a half that is elsewhere gets the URI of the one that is here.
+    uris = [address.uri for address in (tracking, registry) if address.kind == "database"]
+    if not uris:
+        return None
+    return LocalStore(
+        tracking_uri=uris[0],
+        registry_uri=uris[-1],
+        artifact_root=settings.artifact_location.strip() or _artifact_root(uris[0], settings),
+        read_only=settings.read_only,
+    )
+
+
+def _artifact_root(uri: str, settings: Settings) -> str:
+    """Where new experiments keep artifacts when nobody said.
+
+    A plain path, so that `artifact_uri` stays valid for training scripts that open the same
+    database: MLflow's own client, started beside mlflow.db, chooses `mlruns` there as well.
+    """
+    path = sqlite_path(uri)
+    # Beside a network database there is no folder, and the working folder of a host is no place to keep anything.
+    folder = path.parent if path is not None else _private_folder(settings)
+    root = folder / "mlruns"
+    return root.as_uri() if os.name == "nt" else str(root)
+
+
+def _private_folder(settings: Settings) -> Path:
+    if settings.data_dir is not None:
+        return settings.data_dir.expanduser().absolute()
+    from platformdirs import user_data_path
+
+    return user_data_path("mcp-server-mlflow", appauthor=False)
+
+
+def _working_folder() -> Path | None:
+    try:
+        return Path.cwd()
+    except OSError:  # It was deleted under the process.
+        return None
+
+
+def _sqlite_uri(path: Path) -> str:
+    return f"sqlite:///{path.as_posix()}"
+
+
+def _is_http(uri: str) -> bool:
+    return uri.lower().startswith(("http:", "https:"))
