@@ -1,0 +1,181 @@
+"""What the name of a metric or param says: the names close to it, and which way is better."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Final, Literal
+
+Direction = Literal["max", "min"]
+
+LIKENESS: Final = 0.6
+"""Least score, of 1, at which a name is worth suggesting; difflib's own cutoff."""
+
+SUGGESTION_LENGTH: Final = 250
+"""Characters of a name that are compared: MLflow's own limit for keys; matching is quadratic in it."""
+
+_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|[^\W\dA-Za-z_]+|\d+")
+
+
+def _set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_MINIMISED: Final = _set(
+    "loss losses error errors err rmse mse mae mape smape wape mdape medae msle rmsle nrmse mrae mbe"
+    " perplexity ppl nll logloss deviance wer cer eer ter fid fvd lpips brier ece mce regret hamming misclassification"
+    " bce xent crossentropy huber pinball aic bic inertia residual residuals divergence kl kld distance bouldin"
+    " fpr fnr fdr latency ttft tpot time times duration durations runtime walltime elapsed delay seconds secs ms"
+    " millis milliseconds cost costs price memory mem bpc bpb bpd energy emissions co2 toxicity hallucination"
+    " violations failures mistakes"
+)
+"""Words whose value is better when smaller."""
+
+_MINIMISED_PAIRS: Final = _set(
+    "false.positive false.positives false.negative false.negatives false.alarm false.alarms cross.entropy log.loss"
+    " absolute.deviation"
+)
+"""The same for two words in a row."""
+
+_MINIMISED_ENDINGS: Final = ("loss", "error", "rmse", "latency", "perplexity", "runtime")
+"""Endings recognised when words are written together (`valloss`); `mae` or `time` would catch other words as well."""
+
+_MAXIMISED: Final = _set(
+    "accuracy acc f f1 fbeta precision recall auc auroc auprc roc r2 score reward rewards return returns bleu rouge"
+    " meteor map ndcg mrr iou miou dice jaccard sensitivity specificity throughput likelihood kappa mcc coverage hits"
+)
+"""Words that only make the reason clearer; unknown ones are maximised as well."""
+
+_NEGATIONS: Final = _set("neg negative negated minus inverse inverted inv")
+"""Before the noun, over its adjectives: `neg_mean_squared_error` (scikit-learn) is better when larger."""
+
+_TURN_WHEN_BEFORE: Final = _set("no non without per reduced saved")
+"""Directly before it: `samples_per_second`, `non_error`."""
+
+_TURN_WHEN_AFTER: Final = _set("free reduction reduced improvement improved gain saved saving savings skill")
+"""Directly after it: `error_free`, `loss_reduction`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDirection:
+    """Which way a metric is better, and why that is believed."""
+
+    direction: Direction
+    reason: str
+    """Half a sentence: `inferred from the name: loss is minimised`."""
+
+
+def words(name: str) -> tuple[str, ...]:
+    """The words of a name in lower case, digits with the letters before: `eval-Top1Error` is eval, top1, error."""
+    return tuple(word.lower() for word in _WORDS.findall(name))
+
+
+def direction_of(metric: str) -> MetricDirection:
+    """Infer from its name whether a metric is maximised or minimised.
+
+    Words decide, not letters: `lossless_ratio` is no loss. A word that is negated or counted away
+    (`neg_log_loss`, `error_free`, `samples_per_second`) turns the other way. Unknown names are maximised.
+    """
+    tokens = words(metric)
+    for at in range(len(tokens)):
+        found = _minimised(tokens, at)
+        if not found:
+            continue
+        turner = _turned_by(tokens, at)
+        if turner:
+            return MetricDirection("max", f"inferred from the name: {found} with '{turner}' is maximised")
+        return MetricDirection("min", f"inferred from the name: {found} is minimised")
+    known = next((token for token in tokens if token in _MAXIMISED or token.rstrip("0123456789") in _MAXIMISED), "")
+    if known:
+        return MetricDirection("max", f"inferred from the name: {known} is maximised")
+    return MetricDirection("max", "inferred from the name: no word in it is known as minimised")
+
+
+def _minimised(tokens: tuple[str, ...], at: int) -> str:
+    """The minimised word or pair of words that begins at `at`, or empty."""
+    if tokens[at] in ("neg", "negative") and tokens[at + 1 : at + 3] == ("log", "likelihood"):
+        return "negative log likelihood"
+    if ".".join(tokens[at : at + 2]) in _MINIMISED_PAIRS:
+        return " ".join(tokens[at : at + 2])
+    token = tokens[at]
+    bare = token.rstrip("0123456789")
+    return token if token in _MINIMISED or bare in _MINIMISED or bare.endswith(_MINIMISED_ENDINGS) else ""
+
+
+def _turned_by(tokens: tuple[str, ...], at: int) -> str:
+    """The word that turns the direction of the one at `at`, or empty."""
+    before, after = tokens[max(at - 1, 0) : at], tokens[at + 1 : at + 2]
+    if after and after[0] in _TURN_WHEN_AFTER:
+        return after[0]
+    if before and before[0] in _TURN_WHEN_BEFORE:
+        return before[0]
+    return next((token for token in tokens[:at] if token in _NEGATIONS), "")
+
+
+def closest(name: str, candidates: Iterable[str], n: int = 3) -> tuple[str, ...]:
+    """At most `n` of the candidates that somebody who typed `name` may have meant, the likeliest first.
+
+    Case does not count, nor do separators (valloss, val_loss) or the order of words (accuracy_val, val_accuracy);
+    a part stands for the whole (acc, accuracy). Empty when nothing is close. Equal scores in alphabetical order.
+    """
+    matcher: SequenceMatcher[str] = SequenceMatcher(autojunk=False)
+    sorted_matcher: SequenceMatcher[str] = SequenceMatcher(autojunk=False)
+    name = name[:SUGGESTION_LENGTH]
+    tokens = words(name)
+    matcher.set_seq2("".join(tokens))
+    sorted_matcher.set_seq2("".join(sorted(tokens)))
+    scored: list[tuple[float, str]] = []
+    for candidate in dict.fromkeys(candidates):
+        other = words(candidate[:SUGGESTION_LENGTH])
+        matcher.set_seq1("".join(other))
+        sorted_matcher.set_seq1("".join(sorted(other)))
+        score = max(_exact(name, candidate), _contained(tokens, other), _ratio(matcher), _ratio(sorted_matcher) - 0.01)
+        if score >= LIKENESS:
+            scored.append((-score, candidate))
+    return tuple(candidate for _, candidate in sorted(scored)[: max(n, 0)])
+
+
+def suggestion(name: str, candidates: Iterable[str]) -> str:
+    """The sentence that ends an error about an unknown name: the closest ones, else the first few there are."""
+    known = sorted(set(candidates))
+    near = closest(name, known)
+    if near:
+        return f"Closest: {', '.join(near)}."
+    if not known:
+        return "There are none."
+    more = f" and {len(known) - 5} more" if len(known) > 5 else ""
+    return f"There are: {', '.join(known[:5])}{more}."
+
+
+def _ratio(matcher: SequenceMatcher[str]) -> float:
+    """`matcher.ratio()`, or 0 where its cheap upper bounds already rule it out."""
+    if matcher.real_quick_ratio() < LIKENESS or matcher.quick_ratio() < LIKENESS:
+        return 0.0
+    return matcher.ratio()
+
+
+def _exact(name: str, candidate: str) -> float:
+    return 2.0 if name == candidate else 1.5 if name.casefold() == candidate.casefold() else 0.0
+
+
+def _contained(tokens: tuple[str, ...], other: tuple[str, ...]) -> float:
+    """A score when one name is part of the other, as text or word by word; more when more of it is covered."""
+    short, long = sorted(("".join(tokens), "".join(other)), key=len)
+    if len(short) < 2:
+        return 0.0
+    if short in long or _shortens(tokens, other) or _shortens(other, tokens):
+        return 0.7 + 0.25 * len(short) / len(long)
+    return 0.0
+
+
+def _shortens(tokens: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether every word begins a different word of the other name: `acc_val` shortens `val_accuracy`."""
+    left = list(other)
+    for token in tokens:
+        match = next((word for word in left if len(token) > 1 and word.startswith(token)), None)
+        if match is None:
+            return False
+        left.remove(match)
+    return bool(tokens)
