@@ -1,0 +1,72 @@
+"""The one registry of tools: toolset name to tools, with what each does to MLflow.
+
+A new tool is a function in the module of its noun and a line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from mcp_server.errors import SettingsError
+from mcp_server.settings import Settings
+from mcp_server.suggestions import did_you_mean
+from mcp_server.tools import analysis, experiments, registry, runs, server
+from mcp_server.tools._define import Definition, destroys, reads, writes
+
+TOOLSETS: Final[dict[str, tuple[Definition, ...]]] = {
+    "experiments": (
+        reads(experiments.search_experiments),
+        writes(experiments.create_experiment),
+        writes(experiments.update_experiment, idempotent=True),
+        destroys(experiments.delete_experiment),
+    ),
+    "runs": (
+        reads(runs.search_runs),
+        reads(runs.get_run),
+        writes(runs.log_run),
+        writes(runs.start_run),
+        writes(runs.log_to_run),
+        writes(runs.finish_run, idempotent=True),
+        writes(runs.update_run, idempotent=True),
+        destroys(runs.delete_runs),
+    ),
+    "analysis": (
+        reads(analysis.compare_runs),
+        reads(analysis.rank_runs),
+        reads(analysis.get_metric_history),
+    ),
+    "registry": (
+        reads(registry.search_models),
+        reads(registry.get_model),
+        writes(registry.register_model, idempotent=True),
+        writes(registry.promote_model, idempotent=True),
+    ),
+    "server": (reads(server.get_server_info),),
+}
+
+DEFAULT_TOOLSETS: Final = tuple(TOOLSETS)
+
+
+def chosen_tools(settings: Settings) -> tuple[Definition, ...]:
+    """The tools that these settings offer, in a fixed order; read-only wins over every other choice.
+
+    Raises: SettingsError: a toolset is unknown.
+    """
+    wanted = _toolsets(settings.toolsets)
+    definitions = [definition for name in TOOLSETS if name in wanted for definition in TOOLSETS[name]]
+    return tuple(d for d in definitions if d.reads_only or not settings.read_only)
+
+
+def _toolsets(names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        return DEFAULT_TOOLSETS
+    if "all" in names:
+        return tuple(TOOLSETS)
+    for name in names:
+        if name not in TOOLSETS:
+            raise SettingsError(
+                f"MLFLOW_MCP_TOOLSETS names '{name}', which is no toolset.{did_you_mean(name, TOOLSETS)} "
+                f"There are: {', '.join(TOOLSETS)}, or all."
+            )
+    return tuple(names)

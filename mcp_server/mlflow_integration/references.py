@@ -1,0 +1,179 @@
+"""From what people write to what MLflow keeps: ids, unique id prefixes, exact names and UI links."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Final
+
+from mcp_server.errors import AmbiguousError, InvalidInputError, NotFoundError
+from mcp_server.mlflow_integration.api import MlflowApi
+from mcp_server.mlflow_integration.entities import Experiment, Run
+from mcp_server.mlflow_integration.filters import quoted
+from mcp_server.suggestions import did_you_mean
+
+_RUN_LINK: Final = re.compile(r"(?:experiments/[^/?#]+/runs/|^runs:/)(?P<id>[A-Za-z0-9][\w-]*)")
+_EXPERIMENT_LINK: Final = re.compile(r"/experiments/(?P<id>[A-Za-z0-9][\w-]*)")
+_RUN_ID: Final = re.compile(r"[0-9a-f]{32}")
+_RUN_ID_PREFIX: Final = re.compile(r"[0-9a-f]{6,31}")
+_CUSTOM_RUN_ID: Final = re.compile(r"[A-Za-z0-9][\w-]{0,255}")
+
+_EXPERIMENTS_KEPT_SECONDS: Final = 30.0
+"""How long the list of experiments is believed: one request saved per call, and a new experiment seen soon after."""
+_EXPERIMENTS_LIMIT: Final = 20_000
+"""Experiments looked through when a call names none; more must be named."""
+_IDS_PER_SEARCH: Final = 100
+"""Run ids in one IN clause. Source: a search of 100 ids costs one tenth of 100 requests (MLflow 3.17)."""
+
+
+class References:
+    """Resolves what a caller names. Knows only reading, so every call may be repeated."""
+
+    def __init__(self, api: MlflowApi, default_experiment: str = "") -> None:
+        self._api = api
+        self._default_experiment = default_experiment
+        self._known: tuple[float, tuple[Experiment, ...]] = (-_EXPERIMENTS_KEPT_SECONDS, ())
+
+    async def experiment(self, reference: str) -> Experiment:
+        """By id, exact name or UI link; the default experiment when the reference is empty.
+
+        Raises: NotFoundError: none such; the text names the closest. InvalidInputError: empty, and no default is set.
+        """
+        text = reference.strip() or self._default_experiment
+        if not text:
+            raise InvalidInputError(
+                "No experiment is named and no default is set (MLFLOW_EXPERIMENT_NAME). search_experiments lists them."
+            )
+        if link := _EXPERIMENT_LINK.search(text):
+            text = link["id"]
+        if text.isdigit():
+            try:
+                return await self._api.get_experiment(text)
+            except NotFoundError:
+                pass  # A name may be all digits too.
+        try:
+            return await self._api.get_experiment_by_name(text)
+        except NotFoundError:
+            raise await self._no_experiment(text) from None
+
+    async def experiments(self, references: Sequence[str]) -> tuple[Experiment, ...]:
+        """Those named; none named: the default experiment, else every active one."""
+        if not references and not self._default_experiment:
+            return await self.all_experiments()
+        found = [await self.experiment(reference) for reference in references or [""]]
+        return tuple({experiment.experiment_id: experiment for experiment in found}.values())
+
+    async def all_experiments(self) -> tuple[Experiment, ...]:
+        """Every active experiment, believed for half a minute.
+
+        Raises: InvalidInputError: more than a search may reasonably look through.
+        """
+        read_at, experiments = self._known
+        if time.monotonic() - read_at < _EXPERIMENTS_KEPT_SECONDS:
+            return experiments
+        found: list[Experiment] = []
+        token = ""
+        while True:
+            page = await self._api.search_experiments(page_token=token)
+            found += page.items
+            token = page.next_page_token
+            if not token:
+                break
+            if len(found) >= _EXPERIMENTS_LIMIT:
+                raise InvalidInputError(
+                    f"There are more than {_EXPERIMENTS_LIMIT:,} experiments: name the ones to look in."
+                )
+        self._known = (time.monotonic(), tuple(found))
+        return self._known[1]
+
+    def forget(self) -> None:
+        """After a change to experiments: read the list again."""
+        self._known = (-_EXPERIMENTS_KEPT_SECONDS, ())
+
+    async def run(self, reference: str) -> Run:
+        """By id, unique id prefix of 6 characters or more, exact name or UI link.
+
+        Raises: NotFoundError: none such. AmbiguousError: several; the text lists them.
+        """
+        text = _run_text(reference)
+        if _RUN_ID.fullmatch(text):
+            try:
+                return await self._api.get_run(text)
+            except NotFoundError:
+                raise _no_run(text) from None
+        if _RUN_ID_PREFIX.fullmatch(text) and (run := await self._only(f"attributes.run_id LIKE '{text}%'", text)):
+            return run
+        if run := await self._only(f"attributes.run_name = {quoted(text)}", text):
+            return run
+        if _CUSTOM_RUN_ID.fullmatch(text):
+            try:
+                return await self._api.get_run(text)
+            except InvalidInputError:
+                pass  # MLflow lets clients choose run ids; this was none of them.
+        raise _no_run(text)
+
+    async def runs(self, references: Sequence[str]) -> tuple[Run, ...]:
+        """Several runs, in the order named, each once; full ids are read together.
+
+        Raises: as `run`.
+        """
+        texts = list(dict.fromkeys(_run_text(reference) for reference in references))
+        ids = [text for text in texts if _RUN_ID.fullmatch(text)]
+        by_text: dict[str, Run] = {}
+        if len(ids) > 1:
+            experiment_ids = [experiment.experiment_id for experiment in await self.all_experiments()]
+            for start in range(0, len(ids), _IDS_PER_SEARCH):
+                some = ids[start : start + _IDS_PER_SEARCH]
+                page = await self._api.search_runs(
+                    experiment_ids,
+                    filter_string=f"attributes.run_id IN ({', '.join(quoted(i) for i in some)})",
+                    view_type="ALL",
+                    max_results=len(some),
+                )
+                by_text.update((run.run_id, run) for run in page.items)
+        for text in texts:
+            if text not in by_text:
+                # What the one search did not bring: names, prefixes, runs of deleted or brand-new experiments.
+                by_text[text] = await self.run(text)
+        return tuple({by_text[text].run_id: by_text[text] for text in texts}.values())
+
+    async def _only(self, filter_string: str, text: str) -> Run | None:
+        experiments = {e.experiment_id: e.name for e in await self.all_experiments()}
+        if not experiments:
+            return None
+        page = await self._api.search_runs(list(experiments), filter_string=filter_string, max_results=6)
+        if len(page.items) > 1:
+            listed = "; ".join(_label(run, experiments.get(run.experiment_id, "")) for run in page.items[:5])
+            more = " and more" if len(page.items) > 5 else ""
+            raise AmbiguousError(f"'{text}' stands for several runs: {listed}{more}. Give the id of one.")
+        return page.items[0] if page.items else None
+
+    async def _no_experiment(self, text: str) -> NotFoundError:
+        names = [experiment.name for experiment in await self.all_experiments()]
+        return NotFoundError(
+            f"No experiment '{text}'.{did_you_mean(text, names)} Give an id, an exact name or a UI link; "
+            "search_experiments lists them."
+        )
+
+
+def _run_text(reference: str) -> str:
+    text = reference.strip()
+    if link := _RUN_LINK.search(text):
+        return link["id"]
+    if not text:
+        raise InvalidInputError("An empty text names no run. Give an id, a name or a UI link; search_runs lists them.")
+    return text.lower() if re.fullmatch(r"[0-9A-Fa-f]{32}", text) else text
+
+
+def _no_run(text: str) -> NotFoundError:
+    return NotFoundError(
+        f"No run '{text}'. Give an id, a unique prefix of one (6 characters or more), a name or a UI link; "
+        "search_runs lists them."
+    )
+
+
+def _label(run: Run, experiment: str) -> str:
+    started = datetime.fromtimestamp(run.start_time / 1_000, timezone.utc).strftime("%Y-%m-%d %H:%M")
+    return f"{run.run_id} ({run.run_name}, {experiment}, {run.status}, {started})"

@@ -1,0 +1,39 @@
+"""Whether MLflow answers, and what it holds: the facts behind `get_server_info` and the `check` command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mcp_server.errors import MlflowToolError
+from mcp_server.mlflow_integration.engine import Engine
+
+_COUNTED = 1_000
+"""Experiments or models that are counted; beyond it the count reads `1000+`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStatus:
+    answers: bool
+    problem: str = ""
+    """A sentence, when something does not answer."""
+    version: str = ""
+    experiments: str = ""
+    """A number as text; `1000+` beyond a page."""
+    models: str = ""
+
+
+async def connection_status(engine: Engine) -> ConnectionStatus:
+    """Asks MLflow for its version and for what it holds. Never raises for an MLflow that does not answer: says it."""
+    version = experiments = ""
+    try:
+        version = await engine.api.version()
+        found = await engine.api.search_experiments(max_results=_COUNTED)
+        experiments = _count(len(found.items), found.next_page_token)
+        models = await engine.registry.search_models(max_results=_COUNTED)
+    except MlflowToolError as error:
+        return ConnectionStatus(False, str(error), version, experiments)
+    return ConnectionStatus(True, "", version, experiments, _count(len(models.items), models.next_page_token))
+
+
+def _count(number: int, more: str) -> str:
+    return f"{number}+" if more else str(number)

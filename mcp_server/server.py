@@ -1,0 +1,43 @@
+"""The MCP server, put together: settings, engine, tools. Composition only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from mcp.server import MCPServer
+
+from mcp_server import __version__
+from mcp_server.instructions import instructions
+from mcp_server.mlflow_integration.engine import Engine, open_engine
+from mcp_server.settings import Settings
+from mcp_server.tools import chosen_tools
+from mcp_server.tools._context import ServerContext
+from mcp_server.tools._define import build
+
+
+def build_server(settings: Settings, engine: Engine | None = None) -> MCPServer[ServerContext]:
+    """A server over the MLflow that the settings lead to, or over a given engine, which then stays the caller's.
+
+    Raises: SettingsError: a toolset is unknown.
+    """
+    one_engine = engine or open_engine(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: MCPServer[ServerContext]) -> AsyncIterator[ServerContext]:
+        one_engine.warm_up()
+        try:
+            yield ServerContext(one_engine)
+        finally:
+            if engine is None:
+                await one_engine.aclose()
+
+    return MCPServer(
+        name="mlflow",
+        title="MLflow",
+        version=__version__,
+        instructions=instructions(one_engine.location, settings),
+        tools=[build(definition) for definition in chosen_tools(settings)],
+        lifespan=lifespan,
+        log_level=settings.log_level,
+    )

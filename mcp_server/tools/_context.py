@@ -1,0 +1,52 @@
+"""What a tool is given besides its arguments: the halves of the engine, each by its type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
+
+from mcp.server.mcpserver import Context, Resolve
+
+from mcp_server.mlflow_integration import recording, registry, tracking
+from mcp_server.mlflow_integration.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class ServerContext:
+    """What lives as long as the server."""
+
+    engine: Engine
+
+
+def context_of(context: Context[Any, Any]) -> ServerContext:
+    return cast(ServerContext, context.request_context.lifespan_context)
+
+
+async def _engine(context: Context[Any, Any]) -> Engine:
+    return context_of(context).engine
+
+
+async def _tracking(context: Context[Any, Any]) -> tracking.Tracking:
+    return context_of(context).engine.tracking
+
+
+async def _recording(context: Context[Any, Any]) -> recording.Recording:
+    return context_of(context).engine.recording
+
+
+async def _registry(context: Context[Any, Any]) -> registry.Registry:
+    return context_of(context).engine.registry
+
+
+async def _caller(context: Context[Any, Any]) -> str:
+    """Name and version of the host, as it introduced itself."""
+    client = context.request_context.session.client_params
+    return f"{client.client_info.name} {client.client_info.version}".strip() if client else ""
+
+
+# Resolved by the SDK per call and invisible in the tool's schema.
+OneEngine = Annotated[Engine, Resolve(_engine)]
+Tracking = Annotated[tracking.Tracking, Resolve(_tracking)]
+Recording = Annotated[recording.Recording, Resolve(_recording)]
+Registry = Annotated[registry.Registry, Resolve(_registry)]
+Caller = Annotated[str, Resolve(_caller)]

@@ -1,0 +1,172 @@
+"""From a plain function to an MCP tool: schema, hints, deadline, the answer's two halves, and errors as sentences.
+
+This is the one place where our errors become answers. Whatever is not one of ours is logged with its
+traceback on stderr, and the agent gets a sentence that says so.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import anyio
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from pydantic import ValidationError
+
+from mcp_server.errors import DeadlineError, MlflowToolError
+from mcp_server.rendering import RECORD_SCHEMA, TABLE_SCHEMA, Record, Table, answer
+from mcp_server.suggestions import did_you_mean
+from mcp_server.tools._context import context_of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A tool function with what it does to MLflow."""
+
+    function: Callable[..., Any]
+    hints: ToolAnnotations
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    @property
+    def reads_only(self) -> bool:
+        return bool(self.hints.read_only_hint)
+
+
+def reads(function: Callable[..., Any]) -> Definition:
+    """Changes nothing."""
+    return Definition(function, _hints(function, read_only=True, destructive=False, idempotent=True))
+
+
+def writes(function: Callable[..., Any], *, idempotent: bool = False) -> Definition:
+    """Adds or changes; `idempotent` when the same call twice leaves what one call leaves."""
+    return Definition(function, _hints(function, read_only=False, destructive=False, idempotent=idempotent))
+
+
+def destroys(function: Callable[..., Any]) -> Definition:
+    """Takes something away, be it for a time."""
+    return Definition(function, _hints(function, read_only=False, destructive=True, idempotent=True))
+
+
+def _hints(function: Callable[..., Any], *, read_only: bool, destructive: bool, idempotent: bool) -> ToolAnnotations:
+    return ToolAnnotations(
+        title=function.__name__.replace("_", " ").capitalize(),
+        read_only_hint=read_only,
+        destructive_hint=destructive,
+        idempotent_hint=idempotent,
+        # One MLflow and nothing beyond it.
+        open_world_hint=False,
+    )
+
+
+class AnsweringTool(Tool):
+    """A tool whose result is a Table or Record and whose failures are sentences."""
+
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+        seconds = context_of(context).engine.settings.timeout_seconds
+        try:
+            with anyio.fail_after(seconds):
+                result = await super().run(arguments, context, convert_result=False)
+        except TimeoutError:
+            raise ToolError(str(_too_slow(self, seconds))) from None
+        except ToolError as error:
+            raise ToolError(self._sentence(error.__cause__, arguments)) from error.__cause__
+        if isinstance(result, InputRequiredResult):
+            return result
+        text, structured = answer(cast("Table | Record", result))
+        return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=structured)
+
+    def _sentence(self, cause: BaseException | None, arguments: dict[str, Any]) -> str:
+        if isinstance(cause, ValidationError):
+            return _explain(cause, arguments, self.parameters)
+        if isinstance(cause, MlflowToolError):
+            return str(cause)
+        logger.error("%s failed", self.name, exc_info=cause)
+        return f"{self.name} failed inside this server; its log on stderr says why. Other tools are not affected."
+
+
+def build(definition: Definition) -> AnsweringTool:
+    """The MCP tool of a definition. Source of its description: the function's docstring."""
+    function, hints = definition.function, definition.hints
+    tool = AnsweringTool.from_function(
+        function,
+        title=hints.title,
+        description=inspect.cleandoc(function.__doc__ or ""),
+        annotations=hints,
+        structured_output=False,
+    )
+    model = tool.fn_metadata.arg_model
+    # The SDK drops unknown arguments silently: a misspelt filter would answer unfiltered, as if all were well.
+    model.model_config["extra"] = "forbid"
+    model.model_rebuild(force=True)
+    tool.parameters = _slim(model.model_json_schema(by_alias=True))
+    returns = inspect.signature(function, eval_str=True).return_annotation
+    tool.fn_metadata.output_schema = TABLE_SCHEMA if returns is Table else RECORD_SCHEMA
+    return cast(AnsweringTool, tool)
+
+
+_SAID_ELSEWHERE: Final = ("title",)
+
+
+def _slim(schema: Any) -> Any:
+    """A schema without what repeats the names: titles, and defaults that are merely empty."""
+    if isinstance(schema, list):
+        return [_slim(item) for item in cast("list[Any]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    slim: dict[str, Any] = {}
+    for key, value in cast("dict[str, Any]", schema).items():
+        if key == "properties":
+            slim[key] = {name: _slim(part) for name, part in value.items()}
+        elif key in _SAID_ELSEWHERE or (key == "default" and value in ("", [], {}, None)):
+            continue
+        elif key == "additionalProperties" and value is True:
+            continue
+        else:
+            slim[key] = _slim(value)
+    return slim
+
+
+def _explain(error: ValidationError, arguments: dict[str, Any], schema: dict[str, Any]) -> str:
+    """What is wrong with the arguments, one sentence each, and which ones there are."""
+    valid = list(schema.get("properties", {}))
+    problems = list(dict.fromkeys(_problems(error, arguments, valid)))
+    return " ".join(problems) + f" Arguments: {', '.join(valid) or 'none'}."
+
+
+def _problems(error: ValidationError, arguments: dict[str, Any], valid: list[str]) -> Iterable[str]:
+    for problem in error.errors(include_url=False, include_context=True):
+        name = str(problem["loc"][0]) if problem["loc"] else ""
+        kind = problem["type"]
+        if kind == "extra_forbidden":
+            yield f"Unknown argument '{name}'.{did_you_mean(name, valid)}"
+        elif kind == "missing":
+            yield f"Argument '{name}' is missing."
+        else:
+            place = ".".join(str(part) for part in problem["loc"])
+            given = repr(problem.get("input", arguments.get(name)))
+            shown = given if len(given) <= 80 else given[:77] + "..."
+            rule = problem["msg"].removeprefix("Value error, ")
+            yield f"Argument '{place}' is {shown}: {rule[0].lower()}{rule[1:]}."
+
+
+def _too_slow(tool: Tool, seconds: float) -> DeadlineError:
+    reads_only = bool(tool.annotations and tool.annotations.read_only_hint)
+    advice = (
+        "Narrow the filter or lower max_results."
+        if reads_only
+        else "It may have been carried out in part: look before repeating it, or repeat it with its idempotency_key."
+    )
+    return DeadlineError(
+        f"{tool.name} took longer than {seconds:g} s and was given up (MLFLOW_MCP_TIMEOUT_SECONDS). {advice}"
+    )

@@ -1,0 +1,115 @@
+"""Experiments: find, make, change, put away."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from mcp_server.mlflow_integration.entities import Experiment
+from mcp_server.mlflow_integration.tracking import NOTE_TAG
+from mcp_server.rendering import Record, Table, moment
+from mcp_server.tools._context import Tracking
+from mcp_server.tools._params import (
+    NOTHING,
+    Description,
+    ExperimentRef,
+    MaxResults,
+    NameContains,
+    OrderBy,
+    PageToken,
+    Tags,
+)
+from mcp_server.tools._views import shown_tags
+
+
+async def search_experiments(
+    tracking: Tracking,
+    name_contains: NameContains = "",
+    filter_string: Annotated[str, Field(description="MLflow filter, such as tags.team = 'vision'.")] = "",
+    order_by: OrderBy = (),
+    max_results: MaxResults = 50,
+    page_token: PageToken = "",
+    deleted: Annotated[bool, Field(description="List deleted experiments instead of active ones.")] = False,
+) -> Table:
+    """List or find experiments, the last changed first unless order_by says otherwise.
+
+    For the runs inside one use search_runs.
+    """
+    page = await tracking.search_experiments(
+        name_contains,
+        filter_string=filter_string,
+        order_by=order_by,
+        max_results=max_results,
+        page_token=page_token,
+        view_type="DELETED_ONLY" if deleted else "ACTIVE_ONLY",
+    )
+    rows = [
+        [e.experiment_id, e.name, moment(e.last_update_time), e.tags.get(NOTE_TAG, ""), _tag_text(e)]
+        for e in page.items
+    ]
+    columns = ["experiment_id", "name", "last_update", "description", "tags"]
+    kept = [i for i, name in enumerate(columns) if i < 3 or any(row[i] for row in rows)]
+    hint = ""
+    if page.next_page_token:
+        hint = "There are more; pass next_page_token as page_token."
+    elif not rows and not page_token:
+        hint = "No experiment matches; without arguments this lists all. log_run makes one by naming it."
+    return Table([columns[i] for i in kept], [[row[i] for i in kept] for row in rows], page.next_page_token, hint)
+
+
+async def create_experiment(
+    tracking: Tracking,
+    name: Annotated[str, Field(min_length=1, max_length=500, description="Name; / may group, as in vision/resnet.")],
+    description: Description = "",
+    tags: Tags = NOTHING,
+) -> Record:
+    """Make an experiment. log_run and start_run make a missing one by themselves."""
+    texts = {key: str(value) for key, value in tags.items()}
+    return _record(tracking, await tracking.create_experiment(name, description=description, tags=texts))
+
+
+async def update_experiment(
+    tracking: Tracking,
+    experiment: ExperimentRef,
+    name: Annotated[str, Field(max_length=500, description="New name.")] = "",
+    description: Description = "",
+    tags: Tags = NOTHING,
+    restore: Annotated[bool, Field(description="Bring a deleted experiment and its runs back.")] = False,
+) -> Record:
+    """Rename, describe, tag or restore an experiment. What is left out stays as it is."""
+    changed = await tracking.update_experiment(
+        experiment,
+        name=name,
+        description=description or None,
+        tags={key: str(value) for key, value in tags.items()},
+        restore=restore,
+    )
+    return _record(tracking, changed)
+
+
+async def delete_experiment(tracking: Tracking, experiment: ExperimentRef) -> Record:
+    """Delete an experiment with its runs. update_experiment with restore=true brings it back until MLflow purges it."""
+    deleted = await tracking.delete_experiment(experiment)
+    return Record(
+        {"experiment_id": deleted.experiment_id, "name": deleted.name, "lifecycle_stage": "deleted"},
+        hint="update_experiment with restore=true brings it back.",
+    )
+
+
+def _record(tracking: Tracking, experiment: Experiment) -> Record:
+    return Record(
+        {
+            "experiment_id": experiment.experiment_id,
+            "name": experiment.name,
+            "lifecycle_stage": experiment.lifecycle_stage,
+            "description": experiment.tags.get(NOTE_TAG),
+            "tags": shown_tags(experiment.tags),
+            "creation_time": moment(experiment.creation_time),
+            "url": tracking.experiment_url(experiment.experiment_id),
+        }
+    )
+
+
+def _tag_text(experiment: Experiment) -> str:
+    return ", ".join(f"{key}={value}" for key, value in shown_tags(experiment.tags).items())

@@ -1,0 +1,259 @@
+"""Runs: find, read, write, change, put away."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mcp_server.mlflow_integration.content import RunContent, run_content
+from mcp_server.mlflow_integration.entities import Run
+from mcp_server.mlflow_integration.recording import Recorded, RunDraft
+from mcp_server.rendering import Record, Table
+from mcp_server.tools._context import Recording, Tracking
+from mcp_server.tools._params import (
+    NOTHING,
+    Datasets,
+    Description,
+    EndStatus,
+    ExperimentRef,
+    ExperimentRefs,
+    FilterString,
+    Key,
+    MaxResults,
+    Metrics,
+    OrderBy,
+    PageToken,
+    Params,
+    ParentRun,
+    RunName,
+    RunRef,
+    RunRefs,
+    Since,
+    Tags,
+)
+from mcp_server.tools._views import clause_columns, run_cell, run_columns, run_facts
+
+WriteExperiment = Annotated[
+    ExperimentRef, Field(description="Experiment id, name or UI link; a new name makes it. Left out: the default.")
+]
+
+
+async def search_runs(
+    tracking: Tracking,
+    experiments: ExperimentRefs = (),
+    filter_string: FilterString = "",
+    order_by: OrderBy = (),
+    since: Since = "",
+    columns: Annotated[
+        tuple[str, ...],
+        Field(max_length=60, description="Columns to show: metrics.x, params.x, tags.x, start_time, duration, status."),
+    ] = (),
+    max_results: MaxResults = 20,
+    page_token: PageToken = "",
+) -> Table:
+    """Find runs by metric, parameter, tag, status or time; newest first unless order_by says otherwise.
+
+    Shows the latest value of each metric. For curves use get_metric_history, to put runs side by
+    side compare_runs, for the best by one metric rank_runs, for everything about one run get_run.
+    """
+    found = await tracking.search_runs(
+        experiments,
+        filter_string=filter_string,
+        order_by=order_by,
+        since=since,
+        max_results=max_results,
+        page_token=page_token,
+    )
+    chosen, left_out = run_columns(
+        found.runs,
+        asked=columns,
+        used=clause_columns(found.clauses, found.order_by),
+        by_time=not found.order_by,
+        several_experiments=len({run.experiment_id for run in found.runs}) > 1,
+    )
+    hints = [found.why_empty]
+    if left_out:
+        few = ", ".join(left_out[:8]) + (f" and {len(left_out) - 8} more" if len(left_out) > 8 else "")
+        hints.append(f"Columns left out: {few}; name them in columns.")
+    if found.next_page_token:
+        hints.append("There are more runs; pass next_page_token.")
+    rows = [[run_cell(run, column) for column in chosen] for run in found.runs]
+    return Table(chosen, rows, found.next_page_token, " ".join(filter(None, hints)))
+
+
+async def get_run(tracking: Tracking, run: RunRef) -> Record:
+    """Show one run: status, times, metrics, params, tags, datasets, logged models, parent, link.
+
+    Metrics are latest values; get_metric_history has the curves, list_artifacts the files.
+    """
+    return await _record(tracking, await tracking.get_run(run))
+
+
+async def log_run(
+    tracking: Tracking,
+    recording: Recording,
+    experiment: WriteExperiment = "",
+    run_name: RunName = "",
+    params: Params = NOTHING,
+    metrics: Metrics = NOTHING,
+    tags: Tags = NOTHING,
+    description: Description = "",
+    datasets: Datasets = [],  # noqa: B006 (pydantic copies it; a tuple would lose "array" in the schema)
+    parent_run: ParentRun = "",
+    start_time: Annotated[int, Field(ge=0, description="Start in UTC milliseconds. Left out: now.")] = 0,
+    end_time: Annotated[int, Field(ge=0, description="End in UTC milliseconds. Left out: now.")] = 0,
+    status: EndStatus = "FINISHED",
+    artifacts: Annotated[
+        dict[str, str], Field(description="Small text artifacts by path, such as {'notes.md': 'text'}.")
+    ] = NOTHING,
+    files: Annotated[
+        tuple[str, ...], Field(max_length=50, description="Local files to upload, from folders the server allows.")
+    ] = (),
+    idempotency_key: Key = "",
+) -> Record:
+    """Log a whole finished run in one call: params, metrics with steps, tags, datasets, artifacts.
+
+    Give an idempotency_key whenever the call might be repeated. For a run that goes on while you
+    work use start_run, log_to_run and finish_run.
+    """
+    content = run_content(params=params, metrics=metrics, tags=tags, datasets=datasets, artifacts=artifacts)
+    recorded = await recording.record(
+        RunDraft(
+            experiment=experiment,
+            run_name=run_name,
+            content=content,
+            description=description,
+            parent_run=parent_run,
+            start_time=start_time or None,
+            end_time=end_time or None,
+            status=status,
+            files=files,
+            idempotency_key=idempotency_key,
+        )
+    )
+    return await _written(tracking, recorded, content)
+
+
+async def start_run(
+    tracking: Tracking,
+    recording: Recording,
+    experiment: WriteExperiment = "",
+    run_name: RunName = "",
+    params: Params = NOTHING,
+    tags: Tags = NOTHING,
+    description: Description = "",
+    parent_run: ParentRun = "",
+    idempotency_key: Key = "",
+) -> Record:
+    """Open a run that goes on while you work. Add to it with log_to_run, end it with finish_run.
+
+    For results that are complete already use log_run.
+    """
+    content = run_content(params=params, metrics={}, tags=tags)
+    recorded = await recording.record(
+        RunDraft(
+            experiment=experiment,
+            run_name=run_name,
+            content=content,
+            description=description,
+            parent_run=parent_run,
+            status="RUNNING",
+            idempotency_key=idempotency_key,
+        )
+    )
+    return await _written(tracking, recorded, content)
+
+
+async def log_to_run(
+    tracking: Tracking,
+    recording: Recording,
+    run: RunRef,
+    params: Params = NOTHING,
+    metrics: Metrics = NOTHING,
+    tags: Tags = NOTHING,
+    step: Annotated[int, Field(description="Step of metrics that are given as one number.")] = 0,
+    datasets: Datasets = [],  # noqa: B006
+) -> Record:
+    """Add params, metrics, tags or datasets to a run, open or ended. A param that is set cannot change."""
+    content = run_content(params=params, metrics=metrics, tags=tags, datasets=datasets, step=step)
+    changed = await recording.log_to(run, content)
+    return Record(
+        {
+            "run_id": changed.run_id,
+            "run_name": changed.run_name,
+            "status": changed.status,
+            "logged": _counts(content),
+            "url": tracking.run_url(changed),
+        },
+        hint=" ".join(content.warnings),
+    )
+
+
+async def finish_run(
+    tracking: Tracking, recording: Recording, run: RunRef, status: EndStatus = "FINISHED"
+) -> Record:
+    """End a run that start_run opened. Calling it again changes nothing."""
+    return await _short(tracking, await recording.finish(run, status))
+
+
+async def update_run(
+    tracking: Tracking,
+    run: RunRef,
+    name: Annotated[str, Field(max_length=250, description="New name.")] = "",
+    description: Description = "",
+    tags: Tags = NOTHING,
+    restore: Annotated[bool, Field(description="Bring a deleted run back.")] = False,
+) -> Record:
+    """Rename, describe, tag or restore a run. What is left out stays as it is; finish_run sets the status."""
+    content = run_content(params={}, metrics={}, tags=tags)
+    changed = await tracking.update_run(
+        run, name=name, description=description or None, tags=content.tags, restore=restore
+    )
+    return await _record(tracking, changed)
+
+
+async def delete_runs(tracking: Tracking, runs: RunRefs) -> Table:
+    """Delete runs. update_run with restore=true brings one back until MLflow purges it."""
+    deleted = await tracking.delete_runs(runs)
+    rows = [[run.run_id, run.run_name, "deleted"] for run in deleted]
+    return Table(["run_id", "run_name", "lifecycle_stage"], rows, hint="update_run with restore=true brings one back.")
+
+
+async def _record(tracking: Tracking, run: Run) -> Record:
+    experiment = await tracking.experiment_name(run.experiment_id)
+    facts = run_facts(run, experiment=experiment, url=tracking.run_url(run))
+    return Record({**facts, "logged_models": list(run.logged_model_ids)})
+
+
+async def _short(tracking: Tracking, run: Run) -> Record:
+    return Record(
+        {
+            "run_id": run.run_id,
+            "run_name": run.run_name,
+            "status": run.status,
+            "experiment": await tracking.experiment_name(run.experiment_id),
+            "experiment_id": run.experiment_id,
+            "url": tracking.run_url(run),
+        }
+    )
+
+
+async def _written(tracking: Tracking, recorded: Recorded, content: RunContent) -> Record:
+    short = await _short(tracking, recorded.run)
+    hints = list(content.warnings)
+    if recorded.existed:
+        hints.insert(0, "This key had already logged a run, which is the one shown; nothing was written again.")
+    facts = {**short.facts, "idempotency_key": recorded.idempotency_key}
+    return Record(facts if recorded.existed else {**facts, "logged": _counts(content)}, hint=" ".join(hints))
+
+
+def _counts(content: RunContent) -> dict[str, int]:
+    counts: dict[Literal["params", "metric_points", "tags", "datasets", "artifacts"], int] = {
+        "params": len(content.params),
+        "metric_points": len(content.metrics),
+        "tags": len(content.tags),
+        "datasets": len(content.datasets),
+        "artifacts": len(content.artifacts or {}),
+    }
+    return {name: count for name, count in counts.items() if count}
