@@ -22,6 +22,24 @@ logger = logging.getLogger(__name__)
 LOCK_WAIT_SECONDS: Final = 2.0
 """A writer's commit on a slow disk holds readers off for up to a second; longer is another process holding on."""
 
+MEANINGFUL_RUNS: Final = 100
+"""Runs from which on measured statistics are kept: those of 20 served 10,000 runs well, those of 3 did not."""
+
+_TYPICAL_STATISTICS: Final = (
+    # Rows, then rows per distinct key of each prefix of the index: ANALYZE of 10,000 runs with 5 params,
+    # 4 tags and 5 metrics of 10 steps. Names that another schema lacks are ignored by SQLite.
+    ("runs", "sqlite_autoindex_runs_1", "5247 1"),
+    ("tags", "index_tags_run_uuid", "34224 4"),
+    ("tags", "sqlite_autoindex_tags_1", "36120 401 1"),
+    ("params", "index_params_run_uuid", "51000 5"),
+    ("params", "sqlite_autoindex_params_1", "47005 401 1"),
+    ("latest_metrics", "index_latest_metrics_run_uuid", "51000 5"),
+    ("latest_metrics", "sqlite_autoindex_latest_metrics_1", "47005 401 1"),
+    ("metrics", "index_metrics_run_uuid_key_step", "292320 45 10 1"),
+    ("metrics", "index_metrics_run_uuid", "636706 45"),
+    ("metrics", "sqlite_autoindex_metrics_1", "241664 401 9 1 1 1 1"),
+)
+
 
 def is_new_sqlite(path: Path, *, read_only: bool) -> bool:
     """Whether MLflow's tables have yet to be made in this file.
@@ -29,28 +47,28 @@ def is_new_sqlite(path: Path, *, read_only: bool) -> bool:
     Raises: UnreachableError: the file cannot be used; the sentence names the path as it was configured.
     """
     if path.is_dir():
-        raise _unusable(path, "is a folder; give the database file in it.")
+        raise unusable(path, "is a folder; give the database file in it.")
     if not path.exists():
         if not path.parent.is_dir():
-            raise _unusable(path, "cannot be made: its folder does not exist. Create the folder or correct the path.")
+            raise unusable(path, "cannot be made: its folder does not exist. Create the folder or correct the path.")
         if not os.access(path.parent, os.W_OK):
-            raise _unusable(path, "cannot be made: its folder is not writable.")
+            raise unusable(path, "cannot be made: its folder is not writable.")
         return True
     if not os.access(path, os.R_OK):
-        raise _unusable(path, "is not readable for this user.")
+        raise unusable(path, "is not readable for this user.")
     if not read_only and not os.access(path, os.W_OK):
-        raise _unusable(path, "is not writable for this user. To only look at it, start with --read-only.")
+        raise unusable(path, "is not writable for this user. To only look at it, start with --read-only.")
     try:
         with closing(_connect(path)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
-            raise _unusable(path, "is locked by another process; try again when that has finished.") from None
-        raise _unusable(path, "cannot be opened.") from error
+            raise unusable(path, "is locked by another process; try again when that has finished.") from None
+        raise unusable(path, "cannot be opened.") from error
     except sqlite3.DatabaseError as error:
-        raise _unusable(path, "is not an SQLite database.") from error
+        raise unusable(path, "is not an SQLite database.") from error
     if tables and "experiments" not in tables:
-        raise _unusable(path, "is the database of another program: MLflow's tables are not in it.")
+        raise unusable(path, "is the database of another program: MLflow's tables are not in it.")
     return not tables
 
 
@@ -99,27 +117,43 @@ def check_schema(uri: str) -> None:
 
 
 def ensure_statistics(path: Path) -> None:
-    """Give SQLite's planner what it needs to search metrics: a search of 10,000 runs takes 61 ms instead of 6.3 s.
+    """Give SQLite's planner what it needs for searches by metric.
 
-    MLflow never runs ANALYZE. With a limit of 400 rows an index it takes 2.5-7 ms at 100,000 runs.
-    A file that cannot be written, or is locked, is left as it is.
+    MLflow never runs ANALYZE; without statistics, or with those of a handful of runs, ordering 10,000
+    runs by a metric takes 4.8 s instead of 45 ms. With a limit of 400 rows an index ANALYZE takes
+    milliseconds at any size. A file that is locked or cannot be written is left as it is.
     """
     try:
         with closing(_connect(path)) as connection:
-            analyzed = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'").fetchone()
-            if analyzed and connection.execute("SELECT 1 FROM sqlite_stat1 WHERE tbl = 'runs'").fetchone():
-                return
-            connection.executescript("PRAGMA analysis_limit=400; ANALYZE;")
+            if not _has_statistics(connection):
+                connection.executescript("PRAGMA analysis_limit=400; ANALYZE;")
+                if not _has_statistics(connection):
+                    write_typical_statistics(connection)
     except sqlite3.Error as error:
         logger.info("No statistics could be written to the database: %s", error)
 
 
+def write_typical_statistics(connection: sqlite3.Connection) -> None:
+    """Statistics of a store with thousands of runs, for one that has yet to grow: as good as its own will be."""
+    connection.execute("ANALYZE sqlite_master")  # Makes the table of statistics.
+    connection.execute("DELETE FROM sqlite_stat1")
+    connection.executemany("INSERT INTO sqlite_stat1 VALUES (?, ?, ?)", _TYPICAL_STATISTICS)
+
+
+def _has_statistics(connection: sqlite3.Connection) -> bool:
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'").fetchone():
+        return False
+    row = connection.execute("SELECT stat FROM sqlite_stat1 WHERE tbl = 'runs'").fetchone()
+    return row is not None and int(row[0].split()[0]) >= MEANINGFUL_RUNS
+
+
+def unusable(path: Path, reason: str) -> UnreachableError:
+    """The sentence about a file; names it as it was configured."""
+    return UnreachableError(f"The MLflow database {path} {reason}", carried_out=False)
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, isolation_level=None)
-
-
-def _unusable(path: Path, reason: str) -> UnreachableError:
-    return UnreachableError(f"The MLflow database {path} {reason}", carried_out=False)
 
 
 def _driver_sentence(uri: str, error: ImportError) -> str:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
-from urllib.parse import urlsplit
 
-from mcp_server.errors import UnsupportedError
-from mcp_server.mlflow_integration.transport import Method, Params, Reply, Transport
+from mcp_server.errors import SettingsError, UnsupportedError
+from mcp_server.mlflow_integration.credentials import split_login
+from mcp_server.mlflow_integration.transport import HttpTransport, Method, Params, Reply, Transport
 from mcp_server.settings import Settings, variable_of
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Location:
     """Equal to `tracking_uri` unless the registry is elsewhere."""
     shown_uri: str
     """`tracking_uri` without user, password and query."""
+    shown_registry_uri: str
     why: str
     """In words, such as `given by the environment variable MLFLOW_TRACKING_URI`."""
     ui_url: str = ""
@@ -73,6 +75,7 @@ class Location:
 class _Address:
     kind: Literal["server", "database", "unsupported"]
     uri: str
+    shown: str
     problem: str = ""
 
 
@@ -80,25 +83,25 @@ def locate(settings: Settings) -> Location:
     """The MLflow that these settings and the working folder mean. Reads folders, writes nothing, never raises."""
     if settings.mock_mode:
         return Location(
-            "mock",
-            "mock",
-            "mock",
-            "mock",
-            f"mock mode, set by {settings.origin('mock_mode')}",
+            kind="mock",
+            tracking_uri="mock",
+            registry_uri="mock",
+            shown_uri="mock",
+            shown_registry_uri="mock",
+            why=f"mock mode, set by {settings.origin('mock_mode')}",
             local_store=LocalStore("", "", "", temporary=True),
         )
     tracking, why = _tracking_address(settings)
-    registry = (
-        _address(settings.registry_uri, variable_of("registry_uri")) if settings.registry_uri.strip() else tracking
-    )
-    shown = without_credentials(tracking.uri)
+    elsewhere = settings.registry_uri.strip()
+    registry = _address(elsewhere, variable_of("registry_uri")) if elsewhere else tracking
     return Location(
         kind=tracking.kind,
         tracking_uri=tracking.uri,
         registry_uri=registry.uri,
-        shown_uri=shown,
+        shown_uri=tracking.shown,
+        shown_registry_uri=registry.shown,
         why=why,
-        ui_url=shown.rstrip("/") if tracking.kind == "server" else "",
+        ui_url=tracking.shown if tracking.kind == "server" else "",
         local_store=_local_store(tracking, registry, settings),
         problem=tracking.problem,
         registry_problem=registry.problem,
@@ -111,20 +114,12 @@ def open_transports(location: Location, settings: Settings) -> tuple[Transport, 
     Nothing is connected or imported yet. An address that cannot be used gets a transport whose
     every request raises UnsupportedError with the reason.
     """
-    embedded: InProcessTransport | None = None
-    if location.local_store is not None:
-        from mcp_server.mlflow_integration.embedded import InProcessTransport
-
-        embedded = InProcessTransport(location.local_store, cache_dir=settings.data_dir)
+    embedded = _embedded(location.local_store, settings) if location.local_store is not None else None
 
     def transport(uri: str, problem: str) -> Transport:
         if problem:
             return UnusableTransport(problem)
-        if embedded is not None and not _is_http(uri):
-            return embedded
-        from mcp_server.mlflow_integration.transport import HttpTransport
-
-        return HttpTransport(uri, settings)
+        return HttpTransport(uri, settings) if embedded is None or _is_http(uri) else embedded
 
     tracking = transport(location.tracking_uri, location.problem)
     if location.registry_uri == location.tracking_uri:
@@ -152,21 +147,23 @@ class UnusableTransport:
         """Raises: UnsupportedError: always, with the sentence."""
         raise UnsupportedError(self._problem, carried_out=False)
 
+    def warm_up(self) -> None:
+        """Nothing to prepare."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
     async def aclose(self) -> None:
         """Nothing is open."""
 
 
 def without_credentials(uri: str) -> str:
-    """A URI as it may be shown: no user, no password, no query (databases take passwords there too)."""
-    scheme, separator, rest = uri.partition("://")
-    if not separator or scheme.lower().startswith(("sqlite", "file")):
+    """The URI of a database as it may be shown: no user, no password, no query (which takes passwords too)."""
+    if uri.lower().startswith(("sqlite", "file")):
         return uri
-    rest = rest.partition("?")[0].partition("#")[0]
-    if _is_http(uri):
-        authority, slash, path = rest.partition("/")
-        return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
-    # A database password may hold an unescaped slash; an `@` after the host has no meaning there.
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+    scheme, separator, rest = uri.rpartition("://")
+    # Up to the last `@`: a password may hold an unescaped slash or `@`, and behind the host neither has a meaning.
+    return scheme + separator + rest.partition("?")[0].rpartition("@")[2]
 
 
 def sqlite_path(uri: str) -> Path | None:
@@ -181,80 +178,83 @@ def _tracking_address(settings: Settings) -> tuple[_Address, str]:
         return address, f"given by {settings.origin('tracking_uri')}"
     folder = _working_folder()
     if folder is not None and (folder / "mlflow.db").is_file():
-        return _Address("database", _sqlite_uri(folder / "mlflow.db")), "mlflow.db is in the working folder"
+        return _sqlite_file(folder / "mlflow.db"), "mlflow.db is in the working folder"
     # The sign by which MLflow itself tells a file store from a folder of artifacts.
     if folder is not None and any(folder.glob("mlruns/*/meta.yaml")):
-        return _file_store(folder / "mlruns", "The working folder"), "mlruns is in the working folder"
+        return _file_store(Path("mlruns"), "The working folder holds mlruns"), "mlruns is in the working folder"
     why = "no tracking URI is set and the working folder holds no MLflow store, so a private one is used"
-    return _Address("database", _sqlite_uri(_private_folder(settings) / "mlflow.db")), why
+    return _sqlite_file(_private_folder(settings) / "mlflow.db"), why
 
 
 def _address(given: str, variable: str) -> _Address:
-    """What one URI means. `variable` is named when it means nothing."""
+    """What one URI means. `variable` is named when it means nothing that can be used."""
     uri = given.strip()
-    shown = f"{variable} is {without_credentials(uri)!r}"
+    shown = without_credentials(uri)
 
     def unusable(reason: str) -> _Address:
-        return _Address("unsupported", uri, f"{shown}: {reason}")
+        return _Address("unsupported", uri, shown, f"{variable} is {shown!r}: {reason}")
 
     scheme = uri.partition(":")[0].lower() if ":" in uri else ""
-    if re.fullmatch(r"[\w.-]+:\d+(/\S*)?", uri):
-        return unusable(f"it lacks the scheme; write http://{uri}.")
     if _is_http(uri):
-        return _http_address(uri, unusable)
+        return _server(uri, variable)
     if scheme.partition("+")[0] == "sqlite":
-        return _sqlite_address(uri, unusable)
+        return _sqlite(uri, unusable)
     if scheme.partition("+")[0] in DATABASES:
-        return _Address("database", uri)
+        return _Address("database", uri, shown)
     if scheme.partition("+")[0] == "postgres":
-        return unusable("SQLAlchemy wants the name written out; write postgresql://...")
+        return unusable("the name is written out; write postgresql://...")
     if scheme == "file":
-        return _file_store(Path(re.sub(r"^file:(//(localhost)?)?", "", uri)), f"{shown}, which")
-    if not scheme or len(scheme) == 1:  # One letter is a Windows drive.
-        if uri.lower().endswith((".db", ".sqlite", ".sqlite3")):
-            return unusable(f"a database is written as a URI; write sqlite:///{uri}.")
-        if re.search(r"\s", uri) and not Path(uri).exists():
-            return unusable(f"this is no address of an MLflow. {SUPPORTED}")
-        return _file_store(Path(uri), f"{shown}, which")
-    return unusable(f"{scheme} is not supported by this version. {SUPPORTED}")
+        return _file_store(Path(re.sub(r"^file:(//(localhost)?)?", "", uri)), f"{variable} is {shown!r}")
+    if re.fullmatch(r"[\w.-]+:\d+(/\S*)?", uri):
+        return unusable(f"the scheme is missing; write http://{uri}")
+    # A scheme of one letter is a Windows drive.
+    if len(scheme) > 1 or uri in ("databricks", "databricks-uc", "uc"):
+        return unusable(f"this kind of address is not supported by this version. {SUPPORTED}")
+    if uri.lower().endswith((".db", ".sqlite", ".sqlite3")):
+        return unusable(f"a database is given as a URI; write sqlite:///{uri}")
+    if re.search(r"[/\\]", uri) or Path(uri).is_dir():
+        return _file_store(Path(uri), f"{variable} is {shown!r}")
+    return unusable(f"this is no address of an MLflow. {SUPPORTED}")
 
 
-def _http_address(uri: str, unusable: Any) -> _Address:
+def _server(uri: str, variable: str) -> _Address:
     try:
-        parts = urlsplit(uri)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return unusable("host or port cannot be read; write http://host:port.")
-    if not host or re.search(r"\s", uri):
-        return unusable("it names no host; write http://host:port.")
-    return _Address("server", uri)
+        return _Address("server", uri, split_login(uri)[0])
+    except SettingsError as error:
+        # Where the password ends cannot be told in an address that cannot be read: none of it is shown.
+        return _Address("unsupported", uri, "http://...", str(error).replace(variable_of("tracking_uri"), variable))
 
 
-def _sqlite_address(uri: str, unusable: Any) -> _Address:
+def _sqlite(uri: str, unusable: Callable[[str], _Address]) -> _Address:
     path = sqlite_path(uri)
-    if path is None and (name := uri.partition("://")[2]):
-        return unusable(f"SQLite takes three slashes before a path; write sqlite:///{name}.")
+    if path is None and (name := uri.partition("://")[2].lstrip("/")):
+        return unusable(f"SQLite takes three slashes before a path; write sqlite:///{name}")
     if path is None or path.name == ":memory:" or str(path).startswith("file:"):
-        # Each thread would see a database of its own.
-        return unusable("MLflow cannot share a database in memory between threads; set MLFLOW_MOCK_MODE=true instead.")
+        # Every thread would see a database of its own.
+        return unusable("give the path of a file; for a store that is gone at exit set MLFLOW_MOCK_MODE=true.")
     if path.is_absolute() or re.match(r"[A-Za-z]:[/\\]", str(path)):
-        return _Address("database", uri)
+        return _Address("database", uri, uri)
     folder = _working_folder()
     if folder is None:
         return unusable("the working folder no longer exists; give an absolute path.")
-    query = uri.partition("?")[1:]
-    return _Address("database", _sqlite_uri(folder / path) + "".join(query))
+    return _sqlite_file(folder / path, query=uri.partition("?")[2])
 
 
-def _file_store(folder: Path, holder: str) -> _Address:
+def _sqlite_file(path: Path, query: str = "") -> _Address:
+    uri = f"sqlite:///{path.as_posix()}"
+    return _Address("database", f"{uri}?{query}" if query else uri, uri)
+
+
+def _file_store(folder: Path, subject: str) -> _Address:
     if os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in ("true", "1"):
-        return _Address("database", str(folder.absolute()))
+        return _Address("database", str(folder.absolute()), str(folder))
     return _Address(
         "unsupported",
         str(folder),
-        f"{holder} holds a file store ({folder.name}): MLflow 3 no longer opens those. Move it once with "
-        f"`mlflow migrate-filestore --source {folder.name} --target sqlite:///mlflow.db`, then give that database; "
-        "or set MLFLOW_ALLOW_FILE_STORE=true, MLFLOW_TRACKING_URI to another store, or MLFLOW_MOCK_MODE=true.",
+        str(folder),
+        f"{subject}, a file store, and MLflow 3 no longer opens those. Move it into a database once with "
+        f"`mlflow migrate-filestore --source {folder} --target sqlite:///mlflow.db`; or set "
+        "MLFLOW_ALLOW_FILE_STORE=true, MLFLOW_TRACKING_URI to another store, or MLFLOW_MOCK_MODE=true.",
     )
 
 
@@ -277,11 +277,24 @@ def _artifact_root(uri: str, settings: Settings) -> str:
     A plain path, so that `artifact_uri` stays valid for training scripts that open the same
     database: MLflow's own client, started beside mlflow.db, chooses `mlruns` there as well.
     """
+    if "://" not in uri:  # A file store keeps its artifacts in itself.
+        return uri
     path = sqlite_path(uri)
     # Beside a network database there is no folder, and the working folder of a host is no place to keep anything.
-    folder = path.parent if path is not None else _private_folder(settings)
-    root = folder / "mlruns"
+    root = (path.parent if path is not None else _private_folder(settings)) / "mlruns"
     return root.as_uri() if os.name == "nt" else str(root)
+
+
+def _embedded(store: LocalStore, settings: Settings) -> InProcessTransport:
+    from mcp_server.mlflow_integration.embedded import InProcessTransport
+
+    private = _private_folder(settings)
+    path = sqlite_path(store.tracking_uri)
+    if path is not None and path.parent == private:
+        # A folder that cannot be made is reported when the store is opened, with the reason.
+        with suppress(OSError):
+            private.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return InProcessTransport(store, cache_dir=private if settings.data_dir else None)
 
 
 def _private_folder(settings: Settings) -> Path:
@@ -297,10 +310,6 @@ def _working_folder() -> Path | None:
         return Path.cwd()
     except OSError:  # It was deleted under the process.
         return None
-
-
-def _sqlite_uri(path: Path) -> str:
-    return f"sqlite:///{path.as_posix()}"
 
 
 def _is_http(uri: str) -> bool:

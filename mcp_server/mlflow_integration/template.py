@@ -18,6 +18,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from mcp_server.mlflow_integration.database import write_typical_statistics
+
 logger = logging.getLogger(__name__)
 
 SHIPPED: Final = Path(__file__).with_name("schema.json.gz")
@@ -73,6 +75,7 @@ def create_database(path: Path, statements: Sequence[str]) -> None:
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
             for statement in statements:
                 connection.execute(statement)
+            write_typical_statistics(connection)
         connection.execute("COMMIT")
     finally:
         connection.close()
