@@ -88,19 +88,23 @@ def check_schema(uri: str) -> None:
     except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError) as error:
         raise UnreachableError(f"{shown} cannot be read as a database URI.", carried_out=False) from error
     try:
-        tables = set(sqlalchemy.inspect(engine).get_table_names())
+        tables = {name for name in sqlalchemy.inspect(engine).get_table_names() if name != "alembic_version"}
         found = utils._get_schema_version(engine)
     except sqlalchemy.exc.DBAPIError as error:
         logger.warning("The database could not be opened", exc_info=True)
         raise UnreachableError(
-            f"No connection to the database {shown}. Check that it runs, and its host, port, user and password.",
+            f"No connection to the database {shown}. Check that it runs, and host, port, name, user and password.",
             carried_out=False,
         ) from error
     finally:
         engine.dispose()
     expected = utils._get_latest_schema_revision()
-    if found == expected or not any(not table.startswith("alembic_") for table in tables):
+    if found == expected or not tables:
         return
+    if "experiments" not in tables:
+        raise UnreachableError(
+            f"The database {shown} is that of another program: MLflow's tables are not in it.", carried_out=False
+        )
     script = alembic.ScriptDirectory.from_config(utils._get_alembic_config(""))
     known = {revision.revision for revision in script.walk_revisions()}
     if found is not None and found not in known:
@@ -110,7 +114,7 @@ def check_schema(uri: str) -> None:
             carried_out=False,
         )
     raise UnreachableError(
-        f"The database {shown} was written by an older MLflow and is not changed without being asked. "
+        f"The database {shown} was written by an older MLflow and is not upgraded unasked. "
         f"Make a backup, then run `mlflow db upgrade {shown}`; MLflow {_mlflow_version()} is installed here.",
         carried_out=False,
     )
@@ -157,9 +161,15 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _driver_sentence(uri: str, error: ImportError) -> str:
-    kind = uri.partition(":")[0].partition("+")[0]
-    package = {"postgresql": "psycopg2-binary", "mysql": "mysqlclient", "mssql": "pyodbc"}.get(kind, error.name or kind)
-    return f"The Python driver for {kind} is not installed where this server runs: pip install {package}."
+    # The module that was looked for, not the one a scheme suggests: postgresql:// is psycopg2 for
+    # SQLAlchemy 2.0 and psycopg for 2.1.
+    packages = {"psycopg2": "psycopg2-binary", "psycopg": '"psycopg[binary]"', "MySQLdb": "mysqlclient"}
+    module = (error.name or "").partition(".")[0]
+    scheme = uri.partition(":")[0]
+    return (
+        f"The Python driver {module} for {scheme}:// databases is not installed where this server runs: "
+        f"pip install {packages.get(module, module)}. Another driver is named in the URI, as in {scheme}+driver://."
+    )
 
 
 def _mlflow_version() -> str:

@@ -144,8 +144,6 @@ class _Opening:
         self._cache_dir = cache_dir
         self._folder: PrivateFolder | None = None
         self._closed = False
-        self._files = threading.Lock()
-        """Held while files are made or removed, so that a close in the middle leaves nothing behind."""
         self.start()
 
     def start(self) -> None:
@@ -160,7 +158,7 @@ class _Opening:
         self._closed = True
         if not self.store.temporary:
             return
-        with self._files:
+        with _stores:
             if self._folder is not None:
                 _release_connections()
                 self._folder.remove()
@@ -179,12 +177,12 @@ class _Opening:
         new = self._new_files()
         prepare_environment()
         server = _import_server()
-        with self._files:
+        with _stores:
             if self._closed:
                 raise UnreachableError("The store was closed while it was being opened.", carried_out=False)
             store = self.store
             if store.temporary:
-                self._folder = PrivateFolder()
+                self._folder = self._folder or PrivateFolder()
                 uri = f"sqlite:///{(self._folder.path / 'mlflow.db').as_posix()}"
                 store = LocalStore(uri, uri, str(self._folder.path / "artifacts"), temporary=True)
                 new = {self._folder.path / "mlflow.db"}
@@ -212,13 +210,20 @@ class _Opening:
                     database.ensure_statistics(path)
 
 
-_lock = threading.Lock()
 _current: _Opening | None = None
+
+_lock = threading.Lock()
+"""Guards `_current` and its users; never held for long."""
+
+_stores = threading.Lock()
+"""Held while a store is opened or its files removed: a close in the middle of an opening leaves nothing behind."""
 
 
 def _join(user: InProcessTransport, store: LocalStore, cache_dir: Path | None) -> Future[_Application]:
-    """The application for this store, opened by the first who asks. A failed opening is tried again:
-    the user may have started the database or upgraded its schema meanwhile."""
+    """The application for this store, opened by the first who asks.
+
+    A failed opening is tried again: the user may have started the database or upgraded its schema meanwhile.
+    """
     global _current
     with _lock:
         if _current is None or not _current.users:
@@ -258,8 +263,8 @@ def _close_at_exit() -> None:
 
 
 def _import_server() -> Any:
-    if (loaded := sys.modules.get("mlflow.server")) is not None:
-        return loaded
+    if "mlflow.server" in sys.modules:
+        return import_module("mlflow.server")  # Waits for a thread that is still importing it.
     # runs/search looks for the login application on every call and filters by its users when the extra is
     # installed. Nobody logs in here; saying so saves 0.4 s of the first search, in 3.17.
     cast(dict[str, ModuleType | None], sys.modules).setdefault("mlflow.server.auth", None)
@@ -300,9 +305,8 @@ def _serve_proxied_artifacts(store: LocalStore) -> None:
     constants: Any = import_module("mlflow.server.constants")
     path = sqlite_path(store.tracking_uri)
     destination = os.environ.get("MLFLOW_ARTIFACTS_DESTINATION") or (path and str(path.parent / "mlartifacts"))
-    if destination:
-        os.environ[constants.SERVE_ARTIFACTS_ENV_VAR] = "true"
-        os.environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = destination
+    os.environ[constants.SERVE_ARTIFACTS_ENV_VAR] = "true" if destination else "false"
+    os.environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = str(destination or "")
 
 
 def _release_connections() -> None:
