@@ -220,9 +220,11 @@ def _fact_lines(name: str, value: Any) -> list[str]:
 
 
 def _inline(value: Any) -> str:
-    return value if isinstance(value, str) else dumps(value)
+    # Further lines of a text are indented, so that none of them can pass for a fact.
+    return value.replace("\n", "\n  ") if isinstance(value, str) else dumps(value)
 
 
 def _in_cell(value: Any) -> str:
     # A line break or bar inside a value must not look like a new row or column.
-    return _inline(value).replace("\\", "\\\\").replace("\n", "\\n").replace("|", "\\|")
+    text = value if isinstance(value, str) else dumps(value)
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("|", "\\|")

@@ -30,7 +30,7 @@ from mcp_server.errors import (
 )
 from mcp_server.mlflow_integration.api import MlflowApi
 from mcp_server.mlflow_integration.content import RunContent, batches
-from mcp_server.mlflow_integration.entities import Run
+from mcp_server.mlflow_integration.entities import Experiment, Run
 from mcp_server.mlflow_integration.filters import quoted
 from mcp_server.mlflow_integration.references import References
 from mcp_server.mlflow_integration.tracking import NOTE_TAG
@@ -70,6 +70,7 @@ class Recorded:
     """What one call wrote."""
 
     run: Run
+    experiment: Experiment
     idempotency_key: str
     existed: bool = False
     """True when an earlier call with this key had already written it."""
@@ -94,14 +95,15 @@ class Recording:
         parent = await self._references.run(draft.parent_run) if draft.parent_run else None
         key = draft.idempotency_key or uuid.uuid4().hex
         async with self._alone(key):
-            experiment_id = await self._experiment_id(draft.experiment)
-            run = await self._find(experiment_id, key) if draft.idempotency_key else None
+            experiment = await self._experiment(draft.experiment)
+            run = await self._find(experiment.experiment_id, key) if draft.idempotency_key else None
             if run is not None and _is_whole(run, draft.status):
-                return Recorded(run, key, existed=True)
+                return Recorded(run, experiment, key, existed=True)
             if run is None:
-                run = await self._create(experiment_id, key, draft, parent.run_id if parent else "")
+                run = await self._create(experiment.experiment_id, key, draft, parent.run_id if parent else "")
             await self._complete(run, key, draft, files)
-            return Recorded(await self._api.get_run(run.run_id), key)
+            # Not read back: what is known is enough, and a lost answer here would report a failure that is none.
+            return Recorded(replace(run, status=draft.status), experiment, key)
 
     async def log_to(self, reference: str, content: RunContent, now: int | None = None) -> Run:
         """Adds to a run. Metrics without a time get `now` (UTC milliseconds; None is this moment)."""
@@ -122,19 +124,21 @@ class Recording:
                 f"Of {total} values {done} were logged to run {run.run_id}, then MLflow stopped: {error} "
                 "Sending params and tags again is harmless; metrics without a timestamp would be logged twice."
             ) from error
-        return await self._api.get_run(run.run_id)
+        return run
 
     async def finish(self, reference: str, status: str, end_time: int | None = None) -> Run:
         """Ends a run. One that has ended keeps its end; only another status changes it."""
         run = await self._references.run(reference)
-        if run.status != status or not run.end_time:
-            await self._api.update_run(run.run_id, status=status, end_time=end_time or run.end_time or _now())
-        return await self._api.get_run(run.run_id)
+        if run.status == status and run.end_time:
+            return run
+        end = end_time or run.end_time or _now()
+        await self._api.update_run(run.run_id, status=status, end_time=end)
+        return replace(run, status=status, end_time=end)
 
     # The run itself
 
-    async def _experiment_id(self, reference: str) -> str:
-        """Of an existing experiment, else of a new one with this name."""
+    async def _experiment(self, reference: str) -> Experiment:
+        """An existing experiment, else a new one with this name."""
         try:
             experiment = await self._references.experiment(reference)
         except NotFoundError:
@@ -146,19 +150,19 @@ class Recording:
             raise InvalidInputError(
                 f"Experiment '{experiment.name}' is deleted. update_experiment with restore=true brings it back."
             )
-        return experiment.experiment_id
+        return experiment
 
-    async def _create_experiment(self, name: str) -> str:
+    async def _create_experiment(self, name: str) -> Experiment:
         try:
-            experiment_id = await self._api.create_experiment(name, {})
+            experiment = Experiment(await self._api.create_experiment(name, {}), name)
         except (AlreadyExistsError, TrackingServerError) as error:
             # Somebody else made it, or the answer was lost after it was made.
             try:
-                experiment_id = (await self._api.get_experiment_by_name(name)).experiment_id
+                experiment = await self._api.get_experiment_by_name(name)
             except NotFoundError:
                 raise error from None
         self._references.forget()
-        return experiment_id
+        return experiment
 
     async def _find(self, experiment_id: str, key: str) -> Run | None:
         page = await self._api.search_runs(

@@ -9,7 +9,7 @@ from pydantic import Field
 from mcp_server.mlflow_integration.content import RunContent, run_content
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.recording import Recorded, RunDraft
-from mcp_server.rendering import Record, Table
+from mcp_server.rendering import Record, Table, moment
 from mcp_server.tools._context import Recording, Tracking
 from mcp_server.tools._params import (
     NOTHING,
@@ -132,7 +132,7 @@ async def log_run(
             idempotency_key=idempotency_key,
         )
     )
-    return await _written(tracking, recorded, content)
+    return _written(tracking, recorded, content)
 
 
 async def start_run(
@@ -162,7 +162,7 @@ async def start_run(
             idempotency_key=idempotency_key,
         )
     )
-    return await _written(tracking, recorded, content)
+    return _written(tracking, recorded, content)
 
 
 async def log_to_run(
@@ -194,7 +194,16 @@ async def finish_run(
     tracking: Tracking, recording: Recording, run: RunRef, status: EndStatus = "FINISHED"
 ) -> Record:
     """End a run that start_run opened. Calling it again changes nothing."""
-    return await _short(tracking, await recording.finish(run, status))
+    ended = await recording.finish(run, status)
+    return Record(
+        {
+            "run_id": ended.run_id,
+            "run_name": ended.run_name,
+            "status": ended.status,
+            "end_time": moment(ended.end_time),
+            "url": tracking.run_url(ended),
+        }
+    )
 
 
 async def update_run(
@@ -226,26 +235,23 @@ async def _record(tracking: Tracking, run: Run) -> Record:
     return Record({**facts, "logged_models": list(run.logged_model_ids)})
 
 
-async def _short(tracking: Tracking, run: Run) -> Record:
-    return Record(
-        {
-            "run_id": run.run_id,
-            "run_name": run.run_name,
-            "status": run.status,
-            "experiment": await tracking.experiment_name(run.experiment_id),
-            "experiment_id": run.experiment_id,
-            "url": tracking.run_url(run),
-        }
-    )
-
-
-async def _written(tracking: Tracking, recorded: Recorded, content: RunContent) -> Record:
-    short = await _short(tracking, recorded.run)
+def _written(tracking: Tracking, recorded: Recorded, content: RunContent) -> Record:
     hints = list(content.warnings)
     if recorded.existed:
         hints.insert(0, "This key had already logged a run, which is the one shown; nothing was written again.")
-    facts = {**short.facts, "idempotency_key": recorded.idempotency_key}
-    return Record(facts if recorded.existed else {**facts, "logged": _counts(content)}, hint=" ".join(hints))
+    return Record(
+        {
+            "run_id": recorded.run.run_id,
+            "run_name": recorded.run.run_name,
+            "status": recorded.run.status,
+            "experiment": recorded.experiment.name,
+            "experiment_id": recorded.experiment.experiment_id,
+            "idempotency_key": recorded.idempotency_key,
+            "logged": None if recorded.existed else _counts(content),
+            "url": tracking.run_url(recorded.run),
+        },
+        hint=" ".join(hints),
+    )
 
 
 def _counts(content: RunContent) -> dict[str, int]:

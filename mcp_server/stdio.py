@@ -1,0 +1,85 @@
+"""Serving over stdin and stdout, and ending cleanly: at the end of stdin, at a signal, when nobody reads any more."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import Final
+
+import anyio
+
+from mcp_server import __version__
+from mcp_server.mlflow_integration.engine import Engine, open_engine
+from mcp_server.server import build_server
+from mcp_server.settings import Settings
+
+_GRACE_SECONDS: Final = 0.7
+"""Time for calls under way to wind up once the end has come; then the process ends whatever they do."""
+
+
+def serve(settings: Settings) -> int:
+    """Serves until stdin ends or a signal comes. Does not return in the end: the process exits from here.
+
+    Raises: SettingsError: before anything is served.
+    """
+    engine = open_engine(settings)
+    server = build_server(settings, engine)
+    if sys.stdin.isatty():
+        _greet(engine)
+
+    async def until_told() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_end_at_signal, group.cancel_scope, engine)
+            await server.run_stdio_async()
+            _end_soon(engine)
+            group.cancel_scope.cancel()
+
+    try:
+        anyio.run(until_told)
+    except BaseException as error:
+        if not _nobody_reads(error):
+            raise
+    _end(engine)
+    return 0
+
+
+async def _end_at_signal(scope: anyio.CancelScope, engine: Engine) -> None:
+    if sys.platform == "win32":  # Windows has no signal receiver; Ctrl-C arrives as KeyboardInterrupt.
+        return
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            _end_soon(engine)
+            scope.cancel()
+            return
+
+
+def _end_soon(engine: Engine) -> None:
+    timer = threading.Timer(_GRACE_SECONDS, _end, [engine])
+    timer.daemon = True
+    timer.start()
+
+
+def _end(engine: Engine) -> None:
+    """Ends the process now. A thread inside MLflow cannot be stopped, and waiting for it is what hosts kill servers for."""
+    engine.close()
+    logging.shutdown()
+    os._exit(0)
+
+
+def _nobody_reads(error: BaseException) -> bool:
+    """Whether this is only the host having gone away: a broken pipe, or Ctrl-C."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_nobody_reads(inner) for inner in error.exceptions)
+    return isinstance(error, BrokenPipeError | anyio.BrokenResourceError | anyio.ClosedResourceError | KeyboardInterrupt)
+
+
+def _greet(engine: Engine) -> None:
+    print(
+        f"mcp-server-mlflow {__version__} speaks the Model Context Protocol on stdin and stdout; an MCP host starts it.\n"
+        f"MLflow: {engine.location.shown_uri} ({engine.location.why}).\n"
+        "Try `mcp-server-mlflow check` or `mcp-server-mlflow demo`; `--help` lists everything. Ctrl-C ends it.",
+        file=sys.stderr,
+    )
