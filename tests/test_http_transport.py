@@ -466,6 +466,19 @@ async def test_a_refused_server_is_named_with_the_way_to_start_one(monkeypatch: 
     assert waits == [0.2, 0.6]
 
 
+async def test_no_try_begins_after_half_of_the_connect_timeout(monkeypatch: pytest.MonkeyPatch):
+    """So a host that refuses slowly, or drops packets, is given up after 1.5 connect timeouts: 3 s by default."""
+    waits: list[float] = []
+
+    async def note(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr(transport_module, "RETRY_WAITS_SECONDS", (0.2, 31))
+    monkeypatch.setattr(anyio, "sleep", note)
+    await failure(f"http://127.0.0.1:{free_port()}", connect_timeout_seconds=60)
+    assert waits == [0.2]
+
+
 async def test_every_address_of_a_host_may_refuse():
     """`localhost` has two; the library wraps their errors into a group."""
     error = await failure(f"http://localhost:{free_port()}")

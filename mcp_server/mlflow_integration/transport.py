@@ -137,38 +137,7 @@ class HttpTransport:
             )
         except UnicodeEncodeError as error:
             raise InvalidInputError(_not_unicode(error)) from None
-
-        began = anyio.current_time()
-        arrived = False
-        waits = iter(RETRY_WAITS_SECONDS)
-        while True:
-            wait = next(waits, None)
-            try:
-                reply = await self._send(client, request)
-            except httpx2.TransportError as error:
-                failure, passing = explain(
-                    error,
-                    self.address,
-                    connect_timeout_seconds=self._settings.connect_timeout_seconds,
-                    read_timeout_seconds=READ_TIMEOUT_SECONDS,
-                )
-                if failure.carried_out is None:
-                    arrived = True
-                    again = passing and idempotent
-                else:
-                    # Half a connect timeout to begin tries, a whole one for the last: 3 s in all by default.
-                    spent = anyio.current_time() - began + (wait or 0)
-                    again = passing and spent <= self._settings.connect_timeout_seconds / 2
-                if wait is None or not again:
-                    failure.carried_out = None if arrived else False
-                    raise failure from None
-            else:
-                pause = _pause(reply) if idempotent else None
-                if wait is None or pause is None:
-                    return reply
-                arrived = True
-                wait = max(wait, pause)
-            await anyio.sleep(wait)
+        return await self._carry(client, request, idempotent=idempotent)
 
     def warm_up(self) -> None:
         """Nothing takes long here."""
@@ -200,6 +169,40 @@ class HttpTransport:
                     "The proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used. Form: http://host:port"
                 ) from None
         return self._client
+
+    async def _carry(self, client: httpx2.AsyncClient, request: httpx2.Request, *, idempotent: bool) -> Reply:
+        """Up to three tries. `arrived` remembers, over all of them, that MLflow may have had the request."""
+        began = anyio.current_time()
+        arrived = False
+        waits = iter(RETRY_WAITS_SECONDS)
+        while True:
+            wait = next(waits, None)
+            try:
+                reply = await self._send(client, request)
+            except httpx2.TransportError as error:
+                failure, passing = explain(
+                    error,
+                    self.address,
+                    connect_timeout_seconds=self._settings.connect_timeout_seconds,
+                    read_timeout_seconds=READ_TIMEOUT_SECONDS,
+                )
+                if failure.carried_out is None:
+                    arrived = True
+                    again = passing and idempotent
+                else:
+                    # Half a connect timeout to begin tries, a whole one for the last: 3 s in all by default.
+                    spent = anyio.current_time() - began + (wait or 0)
+                    again = passing and spent <= self._settings.connect_timeout_seconds / 2
+                if wait is None or not again:
+                    failure.carried_out = None if arrived else False
+                    raise failure from None
+            else:
+                pause = _pause(reply) if idempotent else None
+                if wait is None or pause is None:
+                    return reply
+                arrived = True
+                wait = max(wait, pause)
+            await anyio.sleep(wait)
 
     async def _send(self, client: httpx2.AsyncClient, request: httpx2.Request) -> Reply:
         """One try. Raises: httpx2.TransportError: the network failed, to be judged by `request`."""
