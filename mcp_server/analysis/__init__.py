@@ -1,0 +1,1 @@
+"""Pure functions over entities: compare, rank, describe, gate. No I/O, no MLflow, no MCP."""
