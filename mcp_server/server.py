@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from mcp.server import MCPServer
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
 from mcp_server import __version__
 from mcp_server.instructions import instructions
@@ -25,12 +27,22 @@ def build_server(settings: Settings, engine: Engine | None = None) -> MCPServer[
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[ServerContext]) -> AsyncIterator[ServerContext]:
-        one_engine.warm_up()
         try:
             yield ServerContext(one_engine)
         finally:
             if engine is None:
                 await one_engine.aclose()
+
+    async def warm_up_after_the_first_answer(context: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        # Hosts give up on a server that is slow to introduce itself; MLflow's import waits until that is done.
+        nonlocal cold
+        result = await call_next(context)
+        if cold:
+            cold = False
+            one_engine.warm_up()
+        return result
+
+    cold = True
 
     return MCPServer(
         name="mlflow",
@@ -39,5 +51,6 @@ def build_server(settings: Settings, engine: Engine | None = None) -> MCPServer[
         instructions=instructions(one_engine.location, settings),
         tools=[build(definition) for definition in chosen_tools(settings)],
         lifespan=lifespan,
+        middleware=[warm_up_after_the_first_answer],
         log_level=settings.log_level,
     )

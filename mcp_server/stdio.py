@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
 import sys
 import threading
 from typing import Final
 
 import anyio
+
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
 
 from mcp_server import __version__
 from mcp_server.mlflow_integration.engine import Engine, open_engine
@@ -29,6 +33,7 @@ def serve(settings: Settings) -> int:
     server = build_server(settings, engine)
     if sys.stdin.isatty():
         _greet(engine)
+    _end_when_nobody_reads(engine)
 
     async def until_told() -> None:
         async with anyio.create_task_group() as group:
@@ -54,6 +59,21 @@ async def _end_at_signal(scope: anyio.CancelScope, engine: Engine) -> None:
             _end_soon(engine)
             scope.cancel()
             return
+
+
+def _end_when_nobody_reads(engine: Engine) -> None:
+    """Ends the process when the host closes our stdout. A reader of stdin that is blocked would never notice."""
+    if not hasattr(select, "poll"):  # Windows; there the next answer fails, and the end of stdin follows.
+        return
+    watched = select.poll()
+    # No event is asked for, so the only ones that come are that the other end is gone.
+    watched.register(os.dup(sys.stdout.fileno()), 0)
+
+    def wait() -> None:
+        watched.poll()
+        _end(engine)
+
+    threading.Thread(target=wait, daemon=True, name="stdout watch").start()
 
 
 def _end_soon(engine: Engine) -> None:

@@ -19,7 +19,7 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import ValidationError
 
-from mcp_server.errors import DeadlineError, MlflowToolError
+from mcp_server.errors import DeadlineError, MlflowToolError, TrackingServerError
 from mcp_server.rendering import RECORD_SCHEMA, TABLE_SCHEMA, Record, Table, answer
 from mcp_server.suggestions import did_you_mean
 from mcp_server.tools._context import context_of
@@ -89,6 +89,8 @@ class AnsweringTool(Tool):
     def _sentence(self, cause: BaseException | None, arguments: dict[str, Any]) -> str:
         if isinstance(cause, ValidationError):
             return _explain(cause, arguments, self.parameters)
+        if isinstance(cause, TrackingServerError) and cause.carried_out is not False and not _reads_only(self):
+            return f"{cause} It may have been carried out all the same: look before repeating it."
         if isinstance(cause, MlflowToolError):
             return str(cause)
         logger.error("%s failed", self.name, exc_info=cause)
@@ -160,11 +162,14 @@ def _problems(error: ValidationError, arguments: dict[str, Any], valid: list[str
             yield f"Argument '{place}' is {shown}: {rule[0].lower()}{rule[1:]}."
 
 
+def _reads_only(tool: Tool) -> bool:
+    return bool(tool.annotations and tool.annotations.read_only_hint)
+
+
 def _too_slow(tool: Tool, seconds: float) -> DeadlineError:
-    reads_only = bool(tool.annotations and tool.annotations.read_only_hint)
     advice = (
         "Narrow the filter or lower max_results."
-        if reads_only
+        if _reads_only(tool)
         else "It may have been carried out in part: look before repeating it, or repeat it with its idempotency_key."
     )
     return DeadlineError(
