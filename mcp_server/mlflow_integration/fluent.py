@@ -1,0 +1,104 @@
+"""MLflow's fluent API, lent the store and the run of a tracker.
+
+The tracker itself needs none of it. But MLflow's autologging, and the log_model of every flavor, ask
+`mlflow.active_run()` (one stack per thread) and `mlflow.get_tracking_uri()` (one value per process)
+where to log, and take no argument instead. So while a run is open it is the active run of its thread
+and its store the one of the process; both are put back afterwards, and the environment is not touched.
+
+Two stores at once in two threads: the newest run's store counts, so autologging fails with MLflow's
+warning in the other thread, and cannot mix: MLflow asks for the run first, and ids are unique.
+Whatever goes through the tracker goes to its own store all the time.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final
+
+from mcp_server.mlflow_integration.stores import Store, import_mlflow
+
+_VARIABLES: Final = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+
+
+@dataclass(eq=False, slots=True)
+class _Claim:
+    store: Store
+    exclusive: bool
+
+
+_changed = threading.Condition()
+_claims: list[_Claim] = []
+_before: tuple[str | None, str | None] = (None, None)
+
+
+@contextmanager
+def lent(store: Store, run: Any = None, *, exclusive: bool = False) -> Generator[None, None, None]:
+    """Make the store MLflow's own and the run (an MLflow `Run`) the active one of this thread, for a while.
+
+    `exclusive` is for one call that reads the URI many times: no other store takes its place before it is done.
+    """
+    active_runs: list[Any] = import_module("mlflow.tracking.fluent")._active_run_stack.get() if run else []
+    active = import_mlflow().ActiveRun(run) if run else None
+    claim = _claim(store, exclusive)
+    active_runs.append(active)
+    try:
+        yield
+    finally:
+        # By identity and from the list itself: runs of asyncio tasks in one thread end in any order,
+        # and a script may have ended the run with mlflow.end_run().
+        active_runs[:] = [other for other in active_runs if other is not active]
+        _release(claim)
+
+
+def _claim(store: Store, exclusive: bool) -> _Claim:
+    global _before
+    claim = _Claim(store, exclusive)
+    with _changed:
+        _changed.wait_for(lambda: all(other.store == store for other in _claims if other.exclusive))
+        if not _claims:
+            _before = (_tracking()._tracking_uri, _registry()._registry_uri)
+        _claims.append(claim)
+        _apply()
+    return claim
+
+
+def _release(claim: _Claim) -> None:
+    with _changed:
+        _claims.remove(claim)
+        _apply()
+        _changed.notify_all()
+
+
+def _apply() -> None:
+    tracking_uri, registry_uri = _before
+    if _claims:
+        store = next((claim.store for claim in _claims if claim.exclusive), _claims[-1].store)
+        tracking_uri, registry_uri = store.tracking_uri, store.registry_uri
+    if (_tracking()._tracking_uri, _registry()._registry_uri) == (tracking_uri, registry_uri):
+        return
+    # MLflow writes both into the environment, where the next reader would take them for the user's setting.
+    environment = {name: os.environ.get(name) for name in _VARIABLES}
+    mlflow = import_mlflow()
+    mlflow.set_tracking_uri(tracking_uri)
+    mlflow.set_registry_uri(registry_uri)
+    for name, value in environment.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+# `get_tracking_uri` cannot tell what was set by a call from what the environment says.
+
+
+def _tracking() -> Any:
+    return import_module("mlflow.tracking._tracking_service.utils")
+
+
+def _registry() -> Any:
+    return import_module("mlflow.tracking._model_registry.utils")

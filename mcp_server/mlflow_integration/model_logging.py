@@ -1,0 +1,152 @@
+"""Models as MLflow's flavors write them: which flavor, with which options, and where they are found again."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from mcp_server.errors import InvalidInputError, NotFoundError
+from mcp_server.mlflow_integration.fluent import lent
+from mcp_server.mlflow_integration.stores import Store, import_mlflow
+from mcp_server.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models.model import ModelInfo
+
+_FLAVOR_OF: Final = {
+    "sklearn": "sklearn",
+    "xgboost": "xgboost",
+    "lightgbm": "lightgbm",
+    "catboost": "catboost",
+    "torch": "pytorch",
+    "keras": "tensorflow",
+    "tensorflow": "tensorflow",
+    "statsmodels": "statsmodels",
+    "transformers": "transformers",
+    "sentence_transformers": "sentence_transformers",
+    "spacy": "spacy",
+    "prophet": "prophet",
+}
+"""Top-level package of a model's class, or of the nearest base class, to the module under `mlflow`."""
+
+
+def log_model(
+    store: Store,
+    run: Run,
+    model: Any,
+    name: str,
+    *,
+    flavor: str | None,
+    options: Mapping[str, Any],
+) -> ModelInfo:
+    """Log a model to a run with the flavor that fits it; options are those of the flavor's own `log_model`.
+
+    Raises: InvalidInputError: no flavor fits. What the flavor raises.
+    """
+    chosen = flavor.removeprefix("mlflow.") if flavor else flavor_of(model)
+    import_mlflow()
+    module = import_module(f"mlflow.{chosen}")
+    if chosen == "pyfunc":
+        arguments: dict[str, Any] = {"python_model": _python_model(model)}
+    else:
+        first = next(iter(inspect.signature(module.log_model).parameters))
+        arguments = {first: model, **_defaults(module, chosen, model, options)}
+    with lent(store, run, exclusive=True):
+        return module.log_model(**arguments, name=model_name(name), **options)
+
+
+def flavor_of(model: Any) -> str:
+    """The module under `mlflow` that logs such a model; `pyfunc` for whatever has a `predict` or can be called.
+
+    Raises: InvalidInputError: neither.
+    """
+    for base in type(model).__mro__:
+        if flavor := _FLAVOR_OF.get(base.__module__.partition(".")[0]):
+            return flavor
+    if callable(getattr(model, "predict", None)) or callable(model):
+        return "pyfunc"
+    raise InvalidInputError(
+        f"No MLflow flavor is known for a {type(model).__name__}, and it has no `predict`. "
+        "Give flavor=, such as 'sklearn', or log the file with log_artifact."
+    )
+
+
+def model_name(path: str) -> str:
+    """The name under which MLflow 3 keeps a model that was logged to a path: `models/churn` is `models-churn`.
+
+    MLflow 2 logged models to folders of the run (`artifact_path=`); names may have none of `/ : . % " '`.
+    """
+    return re.sub(r"[/:.%\"']+", "-", path.strip("/"))
+
+
+def register(store: Store, model_uri: str, name: str, tags: Mapping[str, Any] | None = None) -> ModelVersion:
+    """Make a version of a registered model, and the registered model itself if it is new.
+
+    Raises: NotFoundError: the run of a `runs:/` URI has no such model; nothing was registered.
+    """
+    mlflow = import_mlflow()
+    with lent(store, exclusive=True):
+        return mlflow.register_model(_resolved(store, model_uri), name, tags=dict(tags or {}) or None)
+
+
+def _resolved(store: Store, model_uri: str) -> str:
+    """`models:/m-...` of the logged model that a `runs:/` URI means; every other URI as it is.
+
+    MLflow does the same, but only after it has made the registered model, which would stay behind empty.
+    """
+    match = re.fullmatch(r"runs:/(?P<run_id>[^/]+)/(?P<path>.+)", model_uri)
+    if match is None:
+        return model_uri
+    client: Any = store.client()
+    path = match["path"].strip("/")
+    run = client.get_run(match["run_id"])
+    # MLflow 2 kept models among the artifacts of the run.
+    if any(file.path == f"{path}/MLmodel" for file in client.list_artifacts(run.info.run_id, path)):
+        return model_uri
+    outputs = run.outputs.model_outputs if run.outputs else []
+    logged = [client.get_logged_model(output.model_id) for output in sorted(outputs, key=lambda output: output.step)]
+    for model in reversed(logged):
+        if model.name in (path, model_name(path)):
+            return f"models:/{model.model_id}"
+    names = {str(model.name) for model in logged}
+    listed = f"It logged: {', '.join(sorted(names))}." if names else "It logged none; log_model(model, name=...) does."
+    raise NotFoundError(
+        f"Run {run.info.run_id} has no model '{path}', so nothing was registered.{did_you_mean(path, names)} {listed}"
+    )
+
+
+def _defaults(module: ModuleType, flavor: str, model: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What MLflow 3 wants to be told before it logs what MLflow 2 logged without."""
+    known = inspect.signature(module.log_model).parameters
+    if "serialization_format" in options or "serialization_format" not in known:
+        return {}
+    if flavor == "pytorch" and "input_example" not in options:
+        # The default, pt2, traces the model with an example.
+        return {"serialization_format": "pickle"}
+    if flavor == "sklearn" and "skops_trusted_types" in known and "skops_trusted_types" not in options:
+        return {"skops_trusted_types": _types_in(model)}
+    return {}
+
+
+def _types_in(model: Any) -> list[str] | None:
+    """Types that skops does not trust by itself: every forest has one. The model is the caller's own, in memory.
+
+    Loading trusts these and no others, which is stricter than a pickle.
+    """
+    skops: Any = import_module("skops.io")
+    try:
+        return skops.get_untrusted_types(data=skops.dumps(model))
+    except Exception:  # The flavor meets the same and says what to do instead.
+        return None
+
+
+def _python_model(model: Any) -> Any:
+    pyfunc: Any = import_module("mlflow.pyfunc")
+    predict = getattr(model, "predict", None)
+    return model if isinstance(model, pyfunc.PythonModel) or predict is None else predict

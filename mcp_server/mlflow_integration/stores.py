@@ -1,0 +1,191 @@
+"""The MLflow that a training script logs to: the one the server finds in the same folder, for MLflow's own client."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import SecretStr
+
+from mcp_server.errors import UnreachableError, UnsupportedError
+from mcp_server.mlflow_integration import database, template
+from mcp_server.mlflow_integration.locate import Location, locate, sqlite_path
+from mcp_server.mlflow_integration.private_folder import PrivateFolder
+from mcp_server.settings import Settings, variable_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_ENVIRONMENT: Final = {
+    # Network and stdout belong to the script.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+    # A write may hold two connections: with MLflow's 5 + 10, a sweep of 32 threads fails after 30 s.
+    "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "16",
+    "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "112",
+    # What MLflow says about logging that failed is for the script's author; its progress reports are not.
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
+
+_CREDENTIALS: Final = (
+    "username",
+    "password",
+    "token",
+    "workspace",
+    "insecure_tls",
+    "server_cert_path",
+    "client_cert_path",
+)
+
+_ARTIFACT_ROOT_VARIABLE: Final = "_MLFLOW_SERVER_ARTIFACT_ROOT"
+"""Where MLflow's client looks for the artifact root of a database that it opens itself; 3.17 has no argument for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One MLflow, open; equal values are the same one."""
+
+    tracking_uri: str
+    """With credentials; never shown."""
+    registry_uri: str
+    shown_uri: str
+    is_server: bool
+    """True: it decides itself where artifacts are kept."""
+
+    def client(self) -> MlflowClient:
+        """MLflow's own client of this store."""
+        return import_mlflow().MlflowClient(self.tracking_uri, self.registry_uri)
+
+
+def import_mlflow() -> Any:
+    """The mlflow package, quiet on stdout and without telemetry unless the user set otherwise or imported it first."""
+    if "mlflow" not in sys.modules:
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+    return import_module("mlflow")
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that the server would use with these settings; made if it is a new SQLite file.
+
+    Raises: UnsupportedError: the address is none that MLflow 3 opens, such as a `file:` store; the sentence
+        names the replacement. UnreachableError: no MLflow answers there, or the database cannot be used.
+    """
+    location = locate(settings)
+    problem = location.problem or location.registry_problem
+    if problem:
+        raise UnsupportedError(problem, carried_out=False)
+    if location.kind == "mock":
+        return _mock_store()
+    _export_credentials(settings)
+    if location.kind == "server":
+        _expect_answer(location, settings)
+    if location.local_store is not None:
+        _open_databases(location, settings)
+    return Store(location.tracking_uri, location.registry_uri, location.shown_uri, location.kind == "server")
+
+
+_lock = threading.Lock()
+_mock: Store | None = None
+_mock_folder: PrivateFolder | None = None
+_mock_owner = 0
+
+
+def _mock_store() -> Store:
+    """MLflow on a private file: one for all mock trackers of the process, so that they see each other's runs."""
+    global _mock, _mock_folder, _mock_owner
+    with _lock:
+        if _mock is None:
+            import_mlflow()
+            _mock_folder, _mock_owner = PrivateFolder(), os.getpid()
+            path = _mock_folder.path / "mlflow.db"
+            template.create_database(path, template.schema_statements(template.head_revision()))
+            uri = f"sqlite:///{path.as_posix()}"
+            _open_with_artifacts_in(uri, str(_mock_folder.path / "artifacts"))
+            _mock = Store(uri, uri, "mock", is_server=False)
+        return _mock
+
+
+@atexit.register
+def _remove_mock_store() -> None:
+    # A forked worker ends before its parent does.
+    if _mock_folder is not None and _mock_owner == os.getpid():
+        _mock_folder.remove()
+
+
+def _open_databases(location: Location, settings: Settings) -> None:
+    store = location.local_store
+    assert store is not None
+    for uri in {store.tracking_uri, store.registry_uri}:
+        path = sqlite_path(uri)
+        if path is not None and not settings.tracking_uri:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # A wrong path is an answer in itself: before the import of mlflow, which takes seconds.
+        new = path is not None and database.is_new_sqlite(path, read_only=False)
+        import_mlflow()
+        if path is not None and new:
+            template.create_database(path, template.schema_statements(template.head_revision(), settings.data_dir))
+        elif "://" in uri:
+            database.check_schema(uri)
+            if path is not None:
+                database.ensure_statistics(path)
+    if location.tracking_uri == store.tracking_uri:
+        _open_with_artifacts_in(store.tracking_uri, store.artifact_root)
+
+
+def _open_with_artifacts_in(uri: str, root: str) -> None:
+    """Open a database so that its new experiments keep artifacts where the server would put them.
+
+    MLflow keeps one store per URI, and would choose `mlruns` in whatever folder the script was started.
+    """
+    mlflow = import_mlflow()
+    before = os.environ.get(_ARTIFACT_ROOT_VARIABLE)
+    os.environ[_ARTIFACT_ROOT_VARIABLE] = root if "://" in root else str(Path(root).expanduser().absolute())
+    try:
+        mlflow.MlflowClient(uri)
+    finally:
+        if before is None:
+            del os.environ[_ARTIFACT_ROOT_VARIABLE]
+        else:
+            os.environ[_ARTIFACT_ROOT_VARIABLE] = before
+
+
+def _expect_answer(location: Location, settings: Settings) -> None:
+    """One request without retries before the training starts: MLflow's client needs 247 s to give up.
+
+    Later requests keep MLflow's patience, so that a restart of the server does not end a training.
+    """
+    import_mlflow()
+    rest: Any = import_module("mlflow.utils.rest_utils")
+    credentials: Any = import_module("mlflow.utils.credentials")
+    try:
+        rest.http_request(
+            credentials.get_default_host_creds(location.tracking_uri),
+            "/health",
+            "GET",
+            max_retries=0,
+            timeout=(settings.connect_timeout_seconds, settings.timeout_seconds),
+            raise_on_status=False,
+        )
+    except import_mlflow().MlflowException as error:
+        raise UnreachableError(
+            f"No MLflow server answers at {location.shown_uri} ({location.why}). Start it with `mlflow server`, "
+            "correct the address, or work without one: get_mlflow_tracker(mock_mode=True).",
+            carried_out=False,
+        ) from error
+
+
+def _export_credentials(settings: Settings) -> None:
+    """Credentials in `.env` count for the server, but MLflow's client reads the environment alone."""
+    for field in _CREDENTIALS:
+        value: object = getattr(settings, field)
+        text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        if field in settings.model_fields_set and text:
+            os.environ.setdefault(variable_of(field), text)
