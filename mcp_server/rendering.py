@@ -203,8 +203,7 @@ def _longest_table(structured: Json) -> Json | None:
 
 
 def _table_lines(table: Json) -> list[str]:
-    lines = [" | ".join(_in_cell(column) for column in table["columns"])]
-    return lines + [" | ".join(_in_cell(value) for value in row) for row in table["rows"]]
+    return ["|".join(map(_in_cell, row)) for row in [table["columns"], *table["rows"]]]
 
 
 def _fact_lines(name: str, value: Any) -> list[str]:

@@ -141,5 +141,5 @@ async def test_both_eras_answer_the_same(mock_engine: Any, era: str, name: Any):
         table = await agent.ask("search_runs", experiments=["churn"])
         text = await agent.text("search_runs", experiments=["churn"])
     header, row = text.splitlines()[:2]
-    assert header.split(" | ") == table["columns"]
-    assert row.split(" | ") == [str(cell) for cell in table["rows"][0]]
+    assert header.split("|") == table["columns"]
+    assert row.split("|") == [str(cell) for cell in table["rows"][0]]

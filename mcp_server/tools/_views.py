@@ -12,8 +12,8 @@ from mcp_server.mlflow_integration.tracking import NOTE_TAG
 from mcp_server.rendering import dumps, duration, moment, number
 from mcp_server.suggestions import did_you_mean
 
-TABLE_BUDGET: Final = 1_400
-"""Characters of the structured half that columns nobody asked for may fill: with the text, an answer of 3,000 bytes."""
+TABLE_BUDGET: Final = 1_250
+"""Characters of the structured half that columns nobody asked for may fill: both halves of 20 runs fit into 3,000 bytes."""
 
 _INTERNAL: Final = ("mlflow.", "mcp.")
 _ATTRIBUTES: Final[Mapping[str, Callable[[Run], Any]]] = {
@@ -58,6 +58,12 @@ def run_columns(
         spent += _width(name, runs)
         (chosen if spent <= TABLE_BUDGET and not left_out else left_out).append(name)
     return chosen, left_out
+
+
+def left_out_hint(columns: Sequence[str], where: str = "columns") -> str:
+    """Says which columns a table has no room for, and how to get them; empty when there are none."""
+    few = ", ".join(columns[:5]) + (f" and {len(columns) - 5} more" if len(columns) > 5 else "")
+    return f"Also there, for {where}: {few}." if columns else ""
 
 
 def run_cell(run: Run, column: str) -> Any:

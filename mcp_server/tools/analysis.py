@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from pydantic import Field
 
 from mcp_server.analysis import compare, curves, ranking
 from mcp_server.analysis.naming import direction_of
-from mcp_server.errors import InvalidInputError
-from mcp_server.mlflow_integration.entities import MetricSeries, Run
+from mcp_server.mlflow_integration.entities import MetricPoint, MetricSeries, Run
 from mcp_server.rendering import Record, Table, number
 from mcp_server.tools._context import Tracking
 from mcp_server.tools._params import (
@@ -22,7 +22,7 @@ from mcp_server.tools._params import (
     RunRef,
     RunRefs,
 )
-from mcp_server.tools._views import run_cell, run_columns
+from mcp_server.tools._views import left_out_hint, run_cell, run_columns
 
 RANKED_LIMIT: Final = 500
 """Runs read for one ranking, best first: about 1 MB of MLflow's JSON."""
@@ -105,7 +105,7 @@ async def get_metric_history(
     tracking: Tracking,
     runs: RunRefs,
     metrics: Annotated[MetricNames, Field(min_length=1, max_length=20, description="Metric names, such as val_loss.")],
-    max_points: Annotated[int, Field(ge=2, le=500, description="Points shown per curve; extremes and ends are kept.")] = 40,
+    max_points: Annotated[int, Field(ge=2, le=500, description="Points shown per curve; extremes and ends are kept.")] = 36,
     start_step: Annotated[int, Field(description="First step. Left out (with end_step): the whole curve.")] = 0,
     end_step: Annotated[int, Field(description="Last step; -1 is the end.")] = -1,
 ) -> Table:
@@ -125,6 +125,67 @@ async def get_metric_history(
     return _history(found, metrics, series, max_points)
 
 
+def _history(runs: Sequence[Run], metrics: Sequence[str], series: Sequence[MetricSeries], max_points: int) -> Table:
+    """One row of facts per curve, and the sampled points of each in the same order."""
+    described = [(one, curves.describe(one, direction_of(one.key).direction)) for one in series]
+    names = {run.run_id: run.run_name for run in runs}
+    rows = [_curve_row(facts, names[one.run_id], one) for one, facts in described]
+    points = [curves.thin(one.points, max_points) for one in series]
+    table = _without_empty(_CURVE_COLUMNS, rows, keep=8)
+    return replace(
+        table,
+        extra={"curves": [{"steps": [p.step for p in some], "values": [p.value for p in some]} for some in points]},
+        hint=_history_hint(runs, metrics, described, max_points),
+    )
+
+
+_CURVE_COLUMNS: Final = (
+    "run_id run_name metric points first last min max best_step slope_per_step trend plateau_since divergence "
+    "nan infinite first_nan_step seconds_per_step"
+).split()
+
+
+def _curve_row(facts: curves.CurveFacts, name: str, series: MetricSeries) -> list[Any]:
+    return [
+        series.run_id,
+        name,
+        series.key,
+        f"{facts.count}{' sampled' if facts.sampled else ''}",
+        _at(facts.first),
+        _at(facts.last),
+        _at(facts.minimum),
+        _at(facts.maximum),
+        facts.best.step if facts.best else "",
+        facts.slope,
+        facts.trend,
+        facts.plateau_step,
+        f"{facts.divergence.reason} (since step {facts.divergence.step})" if facts.divergence else "",
+        facts.nan_count or "",
+        facts.infinity_count or "",
+        facts.first_nan_step,
+        number(facts.seconds_per_step, 3) if facts.seconds_per_step is not None else "",
+    ]
+
+
+def _at(point: MetricPoint | None) -> str:
+    return f"{number(point.value)} @{point.step}" if point else ""
+
+
+def _history_hint(
+    runs: Sequence[Run], metrics: Sequence[str], described: Sequence[tuple[MetricSeries, curves.CurveFacts]], shown: int
+) -> str:
+    there = {(series.run_id, series.key) for series, _ in described}
+    absent = [f"{run.run_name} has no {metric}" for run in runs for metric in metrics if (run.run_id, metric) not in there]
+    hints: list[str] = []
+    if any(facts.sampled for _, facts in described):
+        hints.append("Facts are of an even sample of the logged points.")
+    if any(facts.count > shown for _, facts in described):
+        hints.append("Curves are thinned: narrow start_step and end_step for more.")
+    if absent:
+        hints.append("; ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "") + ".")
+    return " ".join(hints)
+
+
 def _compared_runs(comparison: compare.Comparison, runs: Sequence[Run]) -> Table:
     labels = _labels(comparison)
     rows = [[label, run.run_id, run.run_name, one.mark] for label, run, one in zip(labels, runs, comparison.runs, strict=True)]
@@ -138,9 +199,8 @@ def _tall(comparison: compare.Comparison, runs: Sequence[Run]) -> Table:
     columns, left_out = run_columns(
         runs, asked=(), used=[*metrics[:6], *params[:6]], by_time=False, several_experiments=False
     )
-    few = ", ".join(left_out[:8]) + (f" and {len(left_out) - 8} more" if len(left_out) > 8 else "")
-    hint = f"Columns left out: {few}; search_runs shows them with columns." if left_out else ""
-    return Table(columns, [[run_cell(run, column) for column in columns] for run in runs], hint=hint)
+    rows = [[run_cell(run, column) for column in columns] for run in runs]
+    return Table(columns, rows, hint=left_out_hint(left_out, "columns of search_runs"))
 
 
 def _wide_rows(title: str, comparison: compare.Comparison, differences: Sequence[compare.Difference]) -> Table:
@@ -214,10 +274,7 @@ def _ranking_hint(result: ranking.Ranking, left_out: Sequence[str], *, more: boo
         hints.append(f"{result.tied_beyond} more runs share the last rank.")
     if more:
         hints.append(f"Read were the {RANKED_LIMIT} runs best by this metric; left_out and ranked_of count those only.")
-    if left_out:
-        few = ", ".join(left_out[:8]) + (f" and {len(left_out) - 8} more" if len(left_out) > 8 else "")
-        hints.append(f"Columns left out: {few}; search_runs shows them with columns.")
-    return " ".join(hints)
+    return " ".join([*hints, left_out_hint(left_out, "columns of search_runs")]).strip()
 
 
 def _labels(comparison: compare.Comparison) -> list[str]:

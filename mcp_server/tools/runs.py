@@ -32,7 +32,7 @@ from mcp_server.tools._params import (
     Since,
     Tags,
 )
-from mcp_server.tools._views import clause_columns, run_cell, run_columns, run_facts
+from mcp_server.tools._views import clause_columns, left_out_hint, run_cell, run_columns, run_facts
 
 WriteExperiment = Annotated[
     ExperimentRef, Field(description="Experiment id, name or UI link; a new name makes it. Left out: the default.")
@@ -72,14 +72,8 @@ async def search_runs(
         by_time=not found.order_by,
         several_experiments=len({run.experiment_id for run in found.runs}) > 1,
     )
-    hints = [found.why_empty]
-    if left_out:
-        few = ", ".join(left_out[:8]) + (f" and {len(left_out) - 8} more" if len(left_out) > 8 else "")
-        hints.append(f"Columns left out: {few}; name them in columns.")
-    if found.next_page_token:
-        hints.append("There are more runs; pass next_page_token.")
     rows = [[run_cell(run, column) for column in chosen] for run in found.runs]
-    return Table(chosen, rows, found.next_page_token, " ".join(filter(None, hints)))
+    return Table(chosen, rows, found.next_page_token, found.why_empty or left_out_hint(left_out))
 
 
 async def get_run(tracking: Tracking, run: RunRef) -> Record:
