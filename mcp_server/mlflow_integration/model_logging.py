@@ -109,7 +109,7 @@ def _resolved(store: Store, model_uri: str) -> str:
     # MLflow 2 kept models among the artifacts of the run.
     if any(file.path == f"{path}/MLmodel" for file in client.list_artifacts(run.info.run_id, path)):
         return model_uri
-    outputs = run.outputs.model_outputs if run.outputs else []
+    outputs: list[Any] = run.outputs.model_outputs if run.outputs else []
     logged = [client.get_logged_model(output.model_id) for output in sorted(outputs, key=lambda output: output.step)]
     for model in reversed(logged):
         if model.name in (path, model_name(path)):

@@ -176,8 +176,8 @@ def _expect_answer(location: Location, settings: Settings) -> None:
         )
     except import_mlflow().MlflowException as error:
         raise UnreachableError(
-            f"No MLflow server answers at {location.shown_uri} ({location.why}). Start it with `mlflow server`, "
-            "correct the address, or work without one: get_mlflow_tracker(mock_mode=True).",
+            f"No MLflow server answers at {location.shown_uri}. Start it with `mlflow server`, correct the address "
+            "(MLFLOW_TRACKING_URI), or work without one: get_mlflow_tracker(mock_mode=True).",
             carried_out=False,
         ) from error
 
