@@ -7,6 +7,7 @@ NaN strings and MLflow's stand-in for infinity end here too.
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, cast
@@ -377,7 +378,7 @@ class MlflowApi:
             )
         kind = _ERROR_BY_CODE.get(code)
         if kind is not None and not any(sign in message for sign in _STORE_TROUBLE):
-            return kind(message or f"MLflow refused the request ({code}).")
+            return kind(_reworded(message) or f"MLflow refused the request ({code}).")
         busy = code in ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED") or reply.status in (429, 503)
         advice = "Try again in a moment." if busy else "The log of that server says more."
         detail = f" ({message})" if message else ""
@@ -434,6 +435,19 @@ _ERROR_BY_CODE: Final[Mapping[str, type[MlflowToolError]]] = {
 
 _STORE_TROUBLE: Final = ("QueuePool", "database is locked", "OperationalError")
 """MLflow labels an exhausted pool BAD_REQUEST, as if the caller were wrong (seen with 3.17.2)."""
+
+
+_CHANGED_PARAM: Final = re.compile(r"'key': '(.*?)', 'old_value': '(.*?)', 'new_value': '(.*?)'")
+
+
+def _reworded(message: str) -> str:
+    """MLflow's refusal, or our sentence where MLflow's speaks of its own insides (wording of 3.17)."""
+    if "Changing param values is not allowed" in message and (changed := _CHANGED_PARAM.search(message)):
+        key, old, new = changed.groups()
+        return f"Param '{key}' is '{old}' and cannot become '{new}': a logged param never changes. Take another name or run."
+    if "page token" in message.lower():
+        return "page_token is none that MLflow gave. Pass next_page_token of the page before, unchanged."
+    return message
 
 
 def _present(**fields: Any) -> Json:
