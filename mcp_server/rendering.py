@@ -144,7 +144,9 @@ def fit(structured: Json, limit: int) -> Json:
     total, excess = len(rows), max(size(structured), len(text_of(structured))) - limit + 200
     while rows and excess > 0:
         excess -= max(len(dumps(rows.pop())), 1)
-    left_out = f"{total - len(rows):,} of {total:,} rows are left out to keep this answer short; ask for fewer at a time."
+    left_out = (
+        f"{total - len(rows):,} of {total:,} rows are left out to keep this answer short; ask for fewer at a time."
+    )
     table["hint"] = f"{table['hint']} {left_out}" if table.get("hint") else left_out
     # A next page would begin behind the rows left out here.
     if table.pop("next_page_token", None):
@@ -210,7 +212,9 @@ def _fact_lines(name: str, value: Any) -> list[str]:
     if isinstance(value, dict):
         facts = cast(Json, value)
         if "columns" in facts:
-            rest = [line for key, item in facts.items() if key not in ("columns", "rows") for line in _fact_lines(key, item)]
+            rest = [
+                line for key, item in facts.items() if key not in ("columns", "rows") for line in _fact_lines(key, item)
+            ]
             return [f"{name}:", *_table_lines(facts), *rest]
         return [f"{name}: " + ", ".join(f"{key}={_inline(item)}" for key, item in facts.items())]
     if isinstance(value, list):

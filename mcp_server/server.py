@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,17 +26,17 @@ def build_server(settings: Settings, engine: Engine | None = None) -> MCPServer[
     one_engine = engine or open_engine(settings)
 
     @asynccontextmanager
-    async def lifespan(_: MCPServer[ServerContext]) -> AsyncIterator[ServerContext]:
+    async def lifespan(_: MCPServer[ServerContext]) -> AsyncGenerator[ServerContext]:
         try:
             yield ServerContext(one_engine)
         finally:
             if engine is None:
                 await one_engine.aclose()
 
-    async def warm_up_after_the_first_answer(context: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    async def warm_up_after_the_first_answer(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         # Hosts give up on a server that is slow to introduce itself; MLflow's import waits until that is done.
         nonlocal cold
-        result = await call_next(context)
+        result = await call_next(ctx)
         if cold:
             cold = False
             one_engine.warm_up()

@@ -8,12 +8,10 @@ import select
 import signal
 import sys
 import threading
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, cast
 
 import anyio
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
 
 from mcp_server import __version__
 from mcp_server.mlflow_integration.engine import Engine, open_engine
@@ -83,7 +81,7 @@ def _end_soon(engine: Engine) -> None:
 
 
 def _end(engine: Engine) -> None:
-    """Ends the process now. A thread inside MLflow cannot be stopped, and waiting for it is what hosts kill servers for."""
+    """Ends the process now. A thread inside MLflow cannot be stopped, and a host does not wait for it."""
     engine.close()
     logging.shutdown()
     os._exit(0)
@@ -91,14 +89,17 @@ def _end(engine: Engine) -> None:
 
 def _nobody_reads(error: BaseException) -> bool:
     """Whether this is only the host having gone away: a broken pipe, or Ctrl-C."""
-    if isinstance(error, BaseExceptionGroup):
-        return all(_nobody_reads(inner) for inner in error.exceptions)
-    return isinstance(error, BrokenPipeError | anyio.BrokenResourceError | anyio.ClosedResourceError | KeyboardInterrupt)
+    # An exception group, which Python 3.10 has only from a package.
+    if inner := cast("Sequence[BaseException]", getattr(error, "exceptions", ())):
+        return all(map(_nobody_reads, inner))
+    return isinstance(
+        error, BrokenPipeError | anyio.BrokenResourceError | anyio.ClosedResourceError | KeyboardInterrupt
+    )
 
 
 def _greet(engine: Engine) -> None:
     print(
-        f"mcp-server-mlflow {__version__} speaks the Model Context Protocol on stdin and stdout; an MCP host starts it.\n"
+        f"mcp-server-mlflow {__version__} speaks the Model Context Protocol on stdin and stdout for an MCP host.\n"
         f"MLflow: {engine.location.shown_uri} ({engine.location.why}).\n"
         "Try `mcp-server-mlflow check` or `mcp-server-mlflow demo`; `--help` lists everything. Ctrl-C ends it.",
         file=sys.stderr,

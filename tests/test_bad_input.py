@@ -64,7 +64,12 @@ async def test_every_mistake_is_answered_with_a_sentence_that_helps(mock_engine:
     """What was wrong, with the value; what would be right; which tool shows it."""
     sentences: list[str] = []
     async with connect(mock_engine) as agent:
-        only = {"experiment": "churn", "run_name": "only", "params": {"lr": 0.1}, "metrics": {"loss": 0.5, "accuracy": 0.9}}
+        only = {
+            "experiment": "churn",
+            "run_name": "only",
+            "params": {"lr": 0.1},
+            "metrics": {"loss": 0.5, "accuracy": 0.9},
+        }
         await agent.ask("log_run", **only)
         await agent.ask("log_run", experiment="churn", run_name="other", metrics={"loss": 0.6})
         for _ in range(2):
@@ -92,7 +97,13 @@ async def test_a_mistake_is_answered_the_same_by_mock_mode_and_by_a_server(
             answers.append([])
             for tool, arguments in MISTAKES.values():
                 ours = {
-                    key: churn if value == "churn" else [churn] if value == ["churn"] else only if value == "only" else value
+                    key: churn
+                    if value == "churn"
+                    else [churn]
+                    if value == ["churn"]
+                    else only
+                    if value == "only"
+                    else value
                     for key, value in arguments.items()
                 }
                 result = await agent.client.call_tool(tool, ours)
@@ -112,7 +123,9 @@ async def web_server(status: str, body: str, content_type: str = "text/html") ->
             try:
                 while data := await stream.receive():
                     if b"\r\n\r\n" in data:
-                        head = f"HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n\r\n"
+                        head = (
+                            f"HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n\r\n"
+                        )
                         await stream.send((head + body).encode())
             except (anyio.EndOfStream, anyio.BrokenResourceError):
                 return
@@ -128,7 +141,9 @@ async def web_server(status: str, body: str, content_type: str = "text/html") ->
 
 LOGIN = "<html><body><form>Sign in</form></body></html>"
 DENIED = '{"error_code": "PERMISSION_DENIED", "message": "Permission denied"}'
-SQL = '{"error_code": "INTERNAL_ERROR", "message": "(sqlite3.X) no [SQL: INSERT INTO runs VALUES (1)] at /home/me/x.py"}'
+SQL = (
+    '{"error_code": "INTERNAL_ERROR", "message": "(sqlite3.X) no [SQL: INSERT INTO runs VALUES (1)] at /home/me/x.py"}'
+)
 
 
 @pytest.mark.parametrize(

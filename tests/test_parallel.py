@@ -12,6 +12,7 @@ from tests.conftest import connect
 
 READS = 40
 WRITES = 16
+METRICS = ("accuracy", "f1", "auc", "precision", "recall", "loss")
 
 
 async def test_forty_reads_at_once_each_get_their_own_run(engine: Engine, name: Any):
@@ -20,7 +21,8 @@ async def test_forty_reads_at_once_each_get_their_own_run(engine: Engine, name: 
     answers: dict[str, dict[str, Any]] = {}
     async with connect(engine) as agent:
         runs = [
-            (await agent.ask("log_run", experiment=churn, run_name=f"r{i}", metrics={"m": i}))["run_id"] for i in range(10)
+            (await agent.ask("log_run", experiment=churn, run_name=f"r{i}", metrics={"m": i}))["run_id"]
+            for i in range(10)
         ]
 
         async def read(number: int) -> None:
@@ -40,7 +42,9 @@ async def test_sixteen_runs_logged_at_once_are_all_there(engine: Engine, name: A
     async with connect(engine) as agent:
 
         async def log(number: int) -> None:
-            await agent.ask("log_run", experiment=churn, run_name=f"w{number}", metrics={"m": number}, params={"n": number})
+            await agent.ask(
+                "log_run", experiment=churn, run_name=f"w{number}", metrics={"m": number}, params={"n": number}
+            )
 
         async with anyio.create_task_group() as group:
             for number in range(WRITES):
@@ -95,7 +99,7 @@ async def test_the_best_twenty_of_two_hundred_fit_into_three_thousand_bytes(mock
                 "log_run",
                 experiment="sweep",
                 run_name=f"run-{i:03}",
-                metrics={key: 0.8 + (i * 7 % 200) / 1_000 for key in ("accuracy", "f1", "auc", "precision", "recall", "loss")},
+                metrics=dict.fromkeys(METRICS, 0.8 + (i * 7 % 200) / 1_000) | {"auc": i / 200},
                 params={f"param_{j}": (i * j) % 7 for j in range(9)},
             )
         result = await agent.client.call_tool(

@@ -1,4 +1,4 @@
-"""The main job from the wire to MLflow and back: log, search, compare, read a curve, look after runs and experiments."""
+"""The main job from the wire to MLflow and back: log, search, compare, read a curve, look after runs."""
 
 from __future__ import annotations
 

@@ -156,7 +156,9 @@ class MlflowApi:
             **_present(run_id=run_id, status=status, end_time=end_time, run_name=run_name),
         )
 
-    async def log_batch(self, run_id: str, metrics: Sequence[Json], params: Sequence[Json], tags: Sequence[Json]) -> None:
+    async def log_batch(
+        self, run_id: str, metrics: Sequence[Json], params: Sequence[Json], tags: Sequence[Json]
+    ) -> None:
         """One request; the caller keeps MLflow's limits. Idempotent because every metric carries its time."""
         await self._post(
             "runs/log-batch", idempotent=True, **_present(run_id=run_id, metrics=metrics, params=params, tags=tags)
@@ -213,9 +215,7 @@ class MlflowApi:
         files: list[Artifact] = []
         token = ""
         while True:
-            found = await self._get(
-                "2.0/mlflow/artifacts/list", run_id=run_id, **_present(path=path, page_token=token)
-            )
+            found = await self._get("2.0/mlflow/artifacts/list", run_id=run_id, **_present(path=path, page_token=token))
             files += [
                 Artifact(path=f["path"], is_dir=bool(f.get("is_dir")), file_size=int(f.get("file_size", 0)))
                 for f in _list(found, "files")
@@ -269,7 +269,9 @@ class MlflowApi:
         found = await self._get("2.0/mlflow/registered-models/get", name=name)
         return _registered_model(self._part(found, "registered_model"))
 
-    async def create_registered_model(self, name: str, description: str = "", tags: Mapping[str, str] | None = None) -> None:
+    async def create_registered_model(
+        self, name: str, description: str = "", tags: Mapping[str, str] | None = None
+    ) -> None:
         await self._post(
             "registered-models/create", **_present(name=name, description=description, tags=_pairs(tags or {}))
         )
@@ -356,9 +358,7 @@ class MlflowApi:
     async def _call(
         self, method: Method, route: str, *, params: Params | None = None, json: Json | None = None, idempotent: bool
     ) -> Json:
-        reply = await self._transport.request(
-            method, f"/api/{route}", params=params, json=json, idempotent=idempotent
-        )
+        reply = await self._transport.request(method, f"/api/{route}", params=params, json=json, idempotent=idempotent)
         if reply.status >= 400:
             raise self._failure(reply)
         found = _json_object(reply.body)
@@ -431,7 +431,7 @@ _ERROR_BY_CODE: Final[Mapping[str, type[MlflowToolError]]] = {
     "ENDPOINT_NOT_FOUND": UnsupportedError,
     "NOT_IMPLEMENTED": UnsupportedError,
 }
-"""MLflow's error codes that are somebody's to mend. Source: mlflow/exceptions.py; the rest are the server's failures."""
+"""MLflow's error codes that the caller can mend. Source: mlflow/exceptions.py; the rest are the server's failures."""
 
 _STORE_TROUBLE: Final = ("QueuePool", "database is locked", "OperationalError")
 """MLflow labels an exhausted pool BAD_REQUEST, as if the caller were wrong (seen with 3.17.2)."""
@@ -444,7 +444,7 @@ def _reworded(message: str) -> str:
     """MLflow's refusal, or our sentence where MLflow's speaks of its own insides (wording of 3.17)."""
     if "Changing param values is not allowed" in message and (changed := _CHANGED_PARAM.search(message)):
         key, old, new = changed.groups()
-        return f"Param '{key}' is '{old}' and cannot become '{new}': a logged param never changes. Take another name or run."
+        return f"Param '{key}' is '{old}' and cannot become '{new}': logged params never change. Use another name or run."
     if "page token" in message.lower():
         return "page_token is none that MLflow gave. Pass next_page_token of the page before, unchanged."
     return message
@@ -480,7 +480,7 @@ def _page(found: Json, key: str, build: Any) -> Page[Any]:
 
 
 def metric_value(value: float | str) -> float:
-    """A metric as MLflow sends it: NaN as text, and the largest float in place of infinity, which MLflow cannot store."""
+    """A metric as MLflow sends it: NaN as text, and the largest float for infinity, which MLflow cannot store."""
     number = float(value)
     return math.copysign(math.inf, number) if abs(number) == sys.float_info.max else number
 
@@ -504,7 +504,7 @@ def _experiment(e: Json) -> Experiment:
 def _run(r: Json) -> Run:
     info, data = r["info"], r.get("data", {})
     tags = _mapping(data.get("tags", ()))
-    outputs = r.get("outputs") or {}
+    outputs = cast(Json, r.get("outputs") or {})
     return Run(
         run_id=info.get("run_id") or info.get("run_uuid", ""),
         experiment_id=info.get("experiment_id", ""),
@@ -518,7 +518,7 @@ def _run(r: Json) -> Run:
         metrics={m["key"]: metric_value(m["value"]) for m in data.get("metrics", ())},
         params=_mapping(data.get("params", ())),
         tags=tags,
-        datasets=tuple(_dataset(d) for d in _list(r.get("inputs") or {}, "dataset_inputs")),
+        datasets=tuple(_dataset(d) for d in _list(cast(Json, r.get("inputs") or {}), "dataset_inputs")),
         logged_model_ids=tuple(o["model_id"] for o in _list(outputs, "model_outputs")),
     )
 

@@ -200,9 +200,7 @@ def _tags(tags: Mapping[str, Any]) -> dict[str, str]:
 
 def _check_key(kind: str, key: str) -> None:
     if len(key) > KEY_LIMIT:
-        raise InvalidInputError(
-            f"The {kind} name '{key[:40]}…' has {len(key):,} characters; MLflow takes {KEY_LIMIT}."
-        )
+        raise InvalidInputError(f"The {kind} name '{key[:40]}…' has {len(key):,} characters; MLflow takes {KEY_LIMIT}.")
     bad = not _KEY.fullmatch(key) or key.startswith("/") or any(part in ("", ".", "..") for part in key.split("/"))
     if bad:
         raise InvalidInputError(
@@ -256,7 +254,9 @@ def _warnings(points: Sequence[Metric]) -> tuple[str, ...]:
     infinite = sorted({point.key for point in points if math.isinf(point.value)})
     if not infinite:
         return ()
-    return (f"MLflow has no infinity: {', '.join(infinite)} is stored as ±{sys.float_info.max:.4g} and shown as Infinity.",)
+    return (
+        f"MLflow has no infinity: {', '.join(infinite)} is stored as ±{sys.float_info.max:.4g} and shown as Infinity.",
+    )
 
 
 def _wire_value(value: float) -> float | str:

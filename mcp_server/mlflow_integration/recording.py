@@ -12,7 +12,7 @@ from __future__ import annotations
 import getpass
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -247,7 +247,7 @@ class Recording:
         return True
 
     @asynccontextmanager
-    async def _alone(self, key: str) -> AsyncIterator[None]:
+    async def _alone(self, key: str) -> AsyncGenerator[None]:
         """One writer per key in this process."""
         lock, waiting = self._locks.get(key, (anyio.Lock(), 0))
         self._locks[key] = (lock, waiting + 1)

@@ -1,4 +1,4 @@
-"""What the tools ask of MLflow tracking: find, read and look after experiments and runs. Writing runs is recording.py."""
+"""What the tools ask of MLflow tracking: find, read and look after experiments and runs. recording.py writes runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Final
+from typing import Any, Final
 
 from mcp_server.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from mcp_server.mlflow_integration.api import BULK_INTERVAL_RUNS, MlflowApi, ViewType
@@ -74,7 +74,7 @@ class Tracking:
         )
 
     async def create_experiment(self, name: str, *, description: str, tags: Mapping[str, str]) -> Experiment:
-        """Raises: AlreadyExistsError: also for a deleted experiment of that name, which MLflow keeps until it is purged."""
+        """Raises: AlreadyExistsError: also for a deleted experiment of that name, which MLflow keeps until purged."""
         if not name.strip():
             raise InvalidInputError("An experiment needs a name that is not empty.")
         note = {NOTE_TAG: description} if description else {}
@@ -198,7 +198,7 @@ class Tracking:
         start_step: int | None = None,
         end_step: int | None = None,
     ) -> tuple[MetricSeries, ...]:
-        """One series per run and metric that exists, each at most a sample of SAMPLE_POINTS points of MLflow's choosing.
+        """One series per run and metric that exists, each a sample of at most SAMPLE_POINTS that MLflow chooses.
 
         Raises: InvalidInputError: no run has one of the metrics; the text names the closest.
         Source: metrics/get-history-bulk-interval, which thins evenly on the server.
@@ -206,8 +206,9 @@ class Tracking:
         known = sorted({key for run in runs for key in run.metrics})
         for metric in metrics:
             if metric not in known:
+                near = did_you_mean(metric, known)
                 raise InvalidInputError(
-                    f"None of the runs has a metric '{metric}'.{did_you_mean(metric, known)} {_listing('They have', known)}"
+                    f"None of the runs has a metric '{metric}'.{near} {_listing('They have', known)}"
                 )
         if (start_step is not None) or (end_step is not None):
             start_step = -_STEP_LIMIT if start_step is None else start_step
@@ -262,13 +263,13 @@ class Tracking:
         for left_out in clauses:
             rest = tuple(clause for clause in clauses if clause is not left_out)
             if len(rest) > 1 and await self._matches(ids, rest, view_type):
-                return f"Runs in {where} satisfy each clause alone; without {left_out} some satisfy the others together."
+                return (
+                    f"Runs in {where} satisfy each clause alone; without {left_out} some satisfy the others together."
+                )
         return f"Runs in {where} satisfy each clause alone, but none satisfies all of them."
 
     async def _matches(self, ids: Sequence[str], clauses: tuple[Clause, ...], view_type: ViewType) -> bool:
-        page = await self._api.search_runs(
-            ids, filter_string=join_clauses(clauses), view_type=view_type, max_results=1
-        )
+        page = await self._api.search_runs(ids, filter_string=join_clauses(clauses), view_type=view_type, max_results=1)
         return bool(page.items)
 
 
@@ -309,14 +310,16 @@ def _extent(clause: Clause, runs: Sequence[Run]) -> str:
     if clause.entity == "metrics":
         values = [run.metrics[clause.key] for run in runs if clause.key in run.metrics]
         numbers = [value for value in values if value == value]
-        return f" In the latest {len(runs)} runs it lies between {min(numbers):.4g} and {max(numbers):.4g}." if numbers else ""
+        if not numbers:
+            return ""
+        return f" In the latest {len(runs)} runs it lies between {min(numbers):.4g} and {max(numbers):.4g}."
     if clause.entity in ("params", "tags"):
-        texts = sorted({_values(run, clause.entity)[clause.key] for run in runs if clause.key in _values(run, clause.entity)})
-        return " " + _listing(f"In the latest {len(runs)} runs it is", [repr(text) for text in texts])
+        texts = {str(_values(run, clause.entity).get(clause.key, "")) for run in runs} - {""}
+        return " " + _listing(f"In the latest {len(runs)} runs it is", [repr(text) for text in sorted(texts)])
     return ""
 
 
-def _values(run: Run, entity: str) -> Mapping[str, object]:
+def _values(run: Run, entity: str) -> Mapping[str, Any]:
     return {"metrics": run.metrics, "params": run.params, "tags": run.tags}[entity]
 
 

@@ -117,9 +117,6 @@ def build(definition: Definition) -> AnsweringTool:
     return cast(AnsweringTool, tool)
 
 
-_SAID_ELSEWHERE: Final = ("title",)
-
-
 def _slim(schema: Any) -> Any:
     """A schema without what repeats the names: titles, and defaults that are merely empty."""
     if isinstance(schema, list):
@@ -130,13 +127,12 @@ def _slim(schema: Any) -> Any:
     for key, value in cast("dict[str, Any]", schema).items():
         if key == "properties":
             slim[key] = {name: _slim(part) for name, part in value.items()}
-        elif key in _SAID_ELSEWHERE or (key == "default" and value in ("", [], {}, None)):
-            continue
-        elif key == "additionalProperties" and value is True:
-            continue
-        else:
+        elif (key, value) not in _SAID_BY_SILENCE and key != "title":
             slim[key] = _slim(value)
     return slim
+
+
+_SAID_BY_SILENCE: Final[tuple[tuple[str, Any], ...]] = (("default", ""), ("default", []), ("default", {}), ("additionalProperties", True))
 
 
 def _explain(error: ValidationError, arguments: dict[str, Any], schema: dict[str, Any]) -> str:

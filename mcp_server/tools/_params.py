@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import BeforeValidator, Field
 
@@ -15,7 +16,7 @@ def _text(value: object) -> object:
 def _texts(value: object) -> object:
     """One name is a list of one; the SDK has already read lists that came as JSON text."""
     items = [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
-    return [_text(item) for item in items] if isinstance(items, list | tuple) else items
+    return [_text(item) for item in cast("Sequence[object]", items)] if isinstance(items, list | tuple) else items
 
 
 Text = Annotated[str, BeforeValidator(_text)]
@@ -28,9 +29,7 @@ ExperimentRefs = Annotated[
     BeforeValidator(_texts),
     Field(description="Experiment ids, names or UI links. Left out: the default experiment, else all."),
 ]
-RunRef = Annotated[
-    Text, Field(description="Run id, unique id prefix, exact name or UI link; search_runs lists them.")
-]
+RunRef = Annotated[Text, Field(description="Run id, unique id prefix, exact name or UI link; search_runs lists them.")]
 RunRefs = Annotated[
     tuple[str, ...],
     BeforeValidator(_texts),
@@ -49,7 +48,8 @@ OrderBy = Annotated[
     Field(max_length=5, description="Such as metrics.accuracy DESC, params.lr ASC, attributes.start_time DESC."),
 ]
 Since = Annotated[
-    str, Field(description="Only runs started since: 30m, 24h, 7d, 2w back from now, or a date such as 2026-11-20 (UTC).")
+    str,
+    Field(description="Only runs started since: 30m, 24h, 7d, 2w back from now, or a date such as 2026-11-20 (UTC)."),
 ]
 MaxResults = Annotated[int, Field(ge=1, le=1_000, description="Rows per page.")]
 PageToken = Annotated[str, Field(description="next_page_token of the page before; repeat the other arguments.")]

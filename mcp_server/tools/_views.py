@@ -13,7 +13,7 @@ from mcp_server.rendering import dumps, duration, moment, number
 from mcp_server.suggestions import did_you_mean
 
 TABLE_BUDGET: Final = 1_250
-"""Characters of the structured half that columns nobody asked for may fill: both halves of 20 runs fit into 3,000 bytes."""
+"""Characters of the structured half that unasked columns may fill: both halves of 20 runs stay under 3,000 bytes."""
 
 _INTERNAL: Final = ("mlflow.", "mcp.")
 _ATTRIBUTES: Final[Mapping[str, Callable[[Run], Any]]] = {
@@ -98,7 +98,11 @@ def clause_columns(clauses: Sequence[Clause], order_by: Sequence[str]) -> list[s
     ordered = [entry.rsplit(" ", 1)[0].replace("`", "") for entry in order_by]
     named = [f"{clause.entity}.{clause.key}" for clause in clauses]
     columns = [name.removeprefix("attributes.") for name in [*ordered, *named]]
-    return [name for name in dict.fromkeys(columns) if name in _ATTRIBUTES or not name.startswith("datasets.") and "." in name]
+    return [
+        name
+        for name in dict.fromkeys(columns)
+        if name in _ATTRIBUTES or (not name.startswith("datasets.") and "." in name)
+    ]
 
 
 def run_facts(run: Run, *, experiment: str, url: str) -> dict[str, Any]:

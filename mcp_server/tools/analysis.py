@@ -36,7 +36,7 @@ async def compare_runs(
     baseline: Annotated[RunRef, Field(description="Run that deltas are against. Left out: the first.")] = "",
     metrics: MetricNames = (),
 ) -> Record:
-    """Put 2 to 100 runs side by side: params that differ, each metric with delta and winner, repeats under seeds folded.
+    """Put 2 to 100 runs side by side: params that differ, each metric with delta and winner, seeds folded.
 
     The direction of each metric is judged by its name and said. For the best of many use rank_runs.
     """
@@ -105,7 +105,9 @@ async def get_metric_history(
     tracking: Tracking,
     runs: RunRefs,
     metrics: Annotated[MetricNames, Field(min_length=1, max_length=20, description="Metric names, such as val_loss.")],
-    max_points: Annotated[int, Field(ge=2, le=500, description="Points shown per curve; extremes and ends are kept.")] = 36,
+    max_points: Annotated[
+        int, Field(ge=2, le=500, description="Points shown per curve; extremes and ends are kept.")
+    ] = 36,
     start_step: Annotated[int, Field(description="First step. Left out (with end_step): the whole curve.")] = 0,
     end_step: Annotated[int, Field(description="Last step; -1 is the end.")] = -1,
 ) -> Table:
@@ -140,9 +142,10 @@ def _history(runs: Sequence[Run], metrics: Sequence[str], series: Sequence[Metri
 
 
 _CURVE_COLUMNS: Final = (
-    "run_id run_name metric points first last min max best_step slope_per_step trend plateau_since divergence "
-    "nan infinite first_nan_step seconds_per_step"
-).split()
+    *("run_id", "run_name", "metric", "points", "first", "last", "min", "max"),
+    *("best_step", "slope_per_step", "trend", "plateau_since", "divergence"),
+    *("nan", "infinite", "first_nan_step", "seconds_per_step"),
+)
 
 
 def _curve_row(facts: curves.CurveFacts, name: str, series: MetricSeries) -> list[Any]:
@@ -175,7 +178,9 @@ def _history_hint(
     runs: Sequence[Run], metrics: Sequence[str], described: Sequence[tuple[MetricSeries, curves.CurveFacts]], shown: int
 ) -> str:
     there = {(series.run_id, series.key) for series, _ in described}
-    absent = [f"{run.run_name} has no {metric}" for run in runs for metric in metrics if (run.run_id, metric) not in there]
+    absent = [
+        f"{run.run_name} has no {metric}" for run in runs for metric in metrics if (run.run_id, metric) not in there
+    ]
     hints: list[str] = []
     if any(facts.sampled for _, facts in described):
         hints.append("Facts are of an even sample of the logged points.")
@@ -188,7 +193,10 @@ def _history_hint(
 
 def _compared_runs(comparison: compare.Comparison, runs: Sequence[Run]) -> Table:
     labels = _labels(comparison)
-    rows = [[label, run.run_id, run.run_name, one.mark] for label, run, one in zip(labels, runs, comparison.runs, strict=True)]
+    rows = [
+        [label, run.run_id, run.run_name, one.mark]
+        for label, run, one in zip(labels, runs, comparison.runs, strict=True)
+    ]
     return _without_empty(["label", "run_id", "run_name", "mark"], rows, keep=3)
 
 
@@ -234,7 +242,9 @@ def _winners(comparison: compare.Comparison) -> Table:
             + ([cell.value, cell.delta, cell.percent] if cell else ["", "", ""])
         )
     columns = ["metric", "better", "run_id", "run_name", "tied_with", "value", "delta", "%"]
-    return _without_empty(columns, [[value if value != 0 or i != 4 else "" for i, value in enumerate(row)] for row in rows], 4)
+    return _without_empty(
+        columns, [[value if value != 0 or i != 4 else "" for i, value in enumerate(row)] for row in rows], 4
+    )
 
 
 def _repeats(comparison: compare.Comparison) -> Table:

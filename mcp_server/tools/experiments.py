@@ -49,7 +49,7 @@ async def search_experiments(
         for e in page.items
     ]
     columns = ["experiment_id", "name", "last_update", "description", "tags"]
-    kept = [i for i, name in enumerate(columns) if i < 3 or any(row[i] for row in rows)]
+    kept = [i for i in range(len(columns)) if i < 3 or any(row[i] for row in rows)]
     hint = ""
     if page.next_page_token:
         hint = "There are more; pass next_page_token as page_token."

@@ -47,9 +47,7 @@ async def search_models(
         max_results=max_results,
         page_token=page_token,
     )
-    rows = [
-        [m.name, _newest(m), _aliases(m), moment(m.last_update_time), m.description] for m in page.items
-    ]
+    rows = [[m.name, _newest(m), _aliases(m), moment(m.last_update_time), m.description] for m in page.items]
     hint = ""
     if page.next_page_token:
         hint = "There are more; pass next_page_token as page_token."
@@ -163,7 +161,9 @@ def _promotion_hint(
     if previous == version:
         return f"Version {version} has '{alias}' already; nothing was changed."
     if dry_run:
-        return f"Every gate holds. Nothing was changed; without dry_run '{alias}' moves from {holds} to version {version}."
+        return (
+            f"Every gate holds. Nothing was changed; without dry_run '{alias}' moves from {holds} to version {version}."
+        )
     return "" if promoted else "Nothing was changed."
 
 

@@ -184,9 +184,7 @@ async def log_to_run(
     )
 
 
-async def finish_run(
-    tracking: Tracking, recording: Recording, run: RunRef, status: EndStatus = "FINISHED"
-) -> Record:
+async def finish_run(tracking: Tracking, recording: Recording, run: RunRef, status: EndStatus = "FINISHED") -> Record:
     """End a run that start_run opened. Calling it again changes nothing."""
     ended = await recording.finish(run, status)
     return Record(
