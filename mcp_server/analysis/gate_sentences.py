@@ -78,7 +78,9 @@ def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
 
 
 def number_text(value: float) -> str:
-    """A number as short as it can be written without becoming another one: 0.9, 12, 1e-05."""
+    """A number as short as it can be written without becoming another one: 0.9, 12, 1e-05; else NaN, Infinity."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return repr(float(value)).removesuffix(".0")
 
 
@@ -118,10 +120,11 @@ class _Reader:
         return _KIND_BY_LETTER[match[1][0].lower()]
 
     def _key(self) -> str:
+        place = self.at
         quoted = None if self.text[self.at : self.at + 1] == "'" else self._quoted()
         if quoted is not None:
             if quoted == "":
-                raise self._wrong("the name is empty", self.at - 2)
+                raise self._wrong("the name is empty", place)
             return quoted
         match = self._take(_BARE_KEY)
         if match is None:

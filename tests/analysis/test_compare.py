@@ -167,9 +167,9 @@ def test_bad_requests_are_refused_with_what_would_be_right():
         compare_runs([run(str(i)) for i in range(101)])
     with pytest.raises(InvalidInputError, match="Run 'a' is given twice"):
         compare_runs([two[0], two[0]])
-    with pytest.raises(InvalidInputError, match="'z' is not among the runs compared. Give the id of one of them: a, b"):
+    with pytest.raises(InvalidInputError, match="'z' is not among the runs compared"):
         compare_runs(two, baseline="z")
-    with pytest.raises(InvalidInputError, match="runs has the metric 'acc'. Closest: accuracy"):
+    with pytest.raises(InvalidInputError, match="Closest: accuracy"):
         compare_runs(two, metrics=["acc"])
 
 
