@@ -32,8 +32,12 @@ EXPLODED: Final = 3.0
 and the distance from the first value to the best. Overfitting (a loss from 0.7 over 0.5 to 0.9) stays far below."""
 
 COLLAPSED: Final = 0.5
-"""A maximised metric has also diverged when it ends below its first value plus a tenth of what it gained, and
-that is worse than the best by more than this part of the best value's magnitude: accuracy 0.1, 0.9, 0.1."""
+"""A maximised metric has also diverged when the end is worse than the best by more than this part of the best value's
+magnitude and has lost nine tenths of a gain as large: accuracy 0.1, 0.9, 0.1."""
+
+SUDDEN: Final = 4
+"""Both only when the middle half of the way down took at most 1/4 of the points after the best (or 2 points): a
+learning rate that is annealed and seconds that add up go evenly, and nothing is wrong with them."""
 
 END: Final = 20
 """The end whose median is judged for divergence: the last 1/20 of the finite points, 3 to 101 of them, as
@@ -159,13 +163,16 @@ def _divergence(
     sign = 0.5 if direction == "max" else -0.5
     top, start = sign * best.value, sign * finite[0].value
     level = median(sign * point.value for point in end_points)
+    turned = [sign * point.value for point in finite[best_at:]]
     if level < (limit := _explosion_limit(top, start)):
         word = "exploded"
     elif direction == "max" and level < (limit := _collapse_limit(top, start)):
         word = "collapsed"
     else:
         return None
-    step = next(point.step for point in finite[best_at + 1 :] if sign * point.value < limit)
+    if not _is_sudden(turned, level):
+        return None
+    step = next(finite[best_at + at].step for at, value in enumerate(turned) if value < limit)
     return Divergence(step, f"{word} from {best.value:.4g} (step {best.step}) to {level / sign:.4g}")
 
 
@@ -177,7 +184,18 @@ def _explosion_limit(top: float, start: float) -> float:
 
 def _collapse_limit(top: float, start: float) -> float:
     """Below it the end has collapsed; values as in `_explosion_limit`."""
+    if top - start < COLLAPSED * abs(top):
+        return -math.inf
     return min(start + (top - start) / 10, top - COLLAPSED * abs(top))
+
+
+def _is_sudden(turned: Sequence[float], level: float) -> bool:
+    """See `SUDDEN`; `turned` are the halved values from the best on, `level` is where they end."""
+    fall = turned[0] - level
+    high, low = turned[0] - fall / 4, turned[0] - fall * 0.75
+    last_high = max(at for at, value in enumerate(turned) if value >= high)
+    first_low = next((at for at in range(last_high, len(turned)) if turned[at] <= low), last_high)
+    return first_low - last_high <= max((len(turned) - 1) / SUDDEN, 2)
 
 
 def _tail_trend(finite: Sequence[MetricPoint]) -> tuple[float | None, float]:

@@ -154,7 +154,7 @@ def _fraction_text(value: Fraction) -> str:
         double = math.inf
     if math.isfinite(double) and Fraction(Decimal(repr(double))) == value:
         return number_text(double)
-    return str(Decimal(value.numerator) / Decimal(value.denominator))
+    return str((Decimal(value.numerator) / Decimal(value.denominator)).normalize())
 
 
 def _shown(text: str, gate: Gate) -> str:
