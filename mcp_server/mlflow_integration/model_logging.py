@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
@@ -147,6 +148,17 @@ def _types_in(model: Any) -> list[str] | None:
 
 
 def _python_model(model: Any) -> Any:
-    pyfunc: Any = import_module("mlflow.pyfunc")
-    predict = getattr(model, "predict", None)
-    return model if isinstance(model, pyfunc.PythonModel) or predict is None else predict
+    python_model: Any = import_module("mlflow.pyfunc").PythonModel
+    if isinstance(model, python_model):
+        return model
+    predict_with = getattr(model, "predict", model)
+
+    def predict(self: Any, context: Any, model_input: Any, params: Any = None) -> Any:
+        return predict_with(model_input)
+
+    predict.__annotations__.clear()  # MLflow would take them for a schema.
+    with warnings.catch_warnings():
+        # Of missing type hints, on a method that the caller never sees.
+        warnings.simplefilter("ignore", UserWarning)
+        # A class made here is pickled by value: whoever loads the model does not need this package.
+        return type("Predicts", (python_model,), {"predict": predict})()

@@ -1,0 +1,1 @@
+"""One test per code block of the five guides, named after its heading."""

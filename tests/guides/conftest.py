@@ -1,0 +1,113 @@
+"""Where the guides' blocks run: a folder of their own, a new store, MLflow's process-wide settings put back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mcp_server.mlflow_integration import stores
+
+
+@pytest.fixture(autouse=True, params=["mock", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The kind of store: each block runs on both, unless it asks for `server`."""
+    kept = dict(os.environ)
+    monkeypatch.chdir(tmp_path)
+    if request.param == "mock":
+        os.environ["MLFLOW_MOCK_MODE"] = "true"
+        # Mock trackers of a process share a store; tests must not.
+        monkeypatch.setattr(stores, "_mock", None)
+        monkeypatch.setattr(stores, "_mock_folder", None)
+    else:
+        address = request.getfixturevalue("mlflow_server") if request.param == "server" else "sqlite:///mlflow.db"
+        os.environ["MLFLOW_TRACKING_URI"] = address
+    mlflow = stores.import_mlflow()
+    with _process_settings_put_back(mlflow):
+        yield request.param
+    if request.param == "mock":
+        stores._remove_mock_store()
+    os.environ.clear()
+    os.environ.update(kept)
+
+
+class _process_settings_put_back:  # noqa: N801 - it reads as a sentence
+    def __init__(self, mlflow: Any) -> None:
+        self._mlflow = mlflow
+
+    def __enter__(self) -> None:
+        from mlflow.tracking import fluent
+        from mlflow.tracking._model_registry import utils as registry
+        from mlflow.tracking._tracking_service import utils as tracking
+
+        self._kept = [
+            (tracking, "_tracking_uri", tracking._tracking_uri),
+            (registry, "_registry_uri", registry._registry_uri),
+            (fluent, "_active_experiment_id", fluent._active_experiment_id),
+        ]
+
+    def __exit__(self, *_: object) -> None:
+        while self._mlflow.active_run():
+            self._mlflow.end_run()
+        for module, name, value in self._kept:
+            setattr(module, name, value)
+
+
+@pytest.fixture(autouse=True)
+def _no_interpreter_for_requirements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow starts one for every model, 3 s each, to see what it imports; test_tracker has it do so once."""
+    models = stores.import_mlflow().models
+    monkeypatch.setattr(models, "infer_pip_requirements", lambda *_, fallback=None, **__: fallback)
+
+
+@pytest.fixture
+def iris() -> SimpleNamespace:
+    """Train and test halves, and a forest of two trees: what the guides train, in milliseconds."""
+    from sklearn.datasets import load_iris
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.model_selection import train_test_split
+
+    features, target = load_iris(return_X_y=True, as_frame=True)
+    x_train, x_test, y_train, y_test = train_test_split(features, target, test_size=0.3, random_state=0)
+    model = RandomForestClassifier(n_estimators=2, max_depth=2, random_state=0).fit(x_train, y_train)
+    return SimpleNamespace(
+        frame=features.assign(target=target),
+        X_train=x_train,
+        X_test=x_test,
+        y_train=y_train,
+        y_test=y_test,
+        model=model,
+        y_pred=model.predict(x_test),
+    )
+
+
+@pytest.fixture
+def files() -> None:
+    """The files that the guides log."""
+    for name in ("model.pkl", "confusion_matrix.png", "metrics.json", "large_model.pkl", "feature_importance.csv"):
+        Path(name).write_bytes(b"content")
+    for name in ("learning_curves.png", "feature_importance.png", "model_diagram.png", "requirements.txt"):
+        Path(name).write_bytes(b"content")
+    Path("plots").mkdir()
+    Path("plots/confusion_matrix.png").write_bytes(b"content")
+
+
+@pytest.fixture
+def forests_may_be_refused() -> Callable[[], AbstractContextManager[None]]:
+    """MLflow 3 writes scikit-learn models with skops, whose newer releases want the type of a tree to be trusted."""
+
+    @contextmanager
+    def refused() -> Iterator[None]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except MlflowException as error:
+            assert "untrusted types" in str(error)
+
+    return refused
