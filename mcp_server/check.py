@@ -17,7 +17,7 @@ def check(settings: Settings) -> int:
     console = Console(highlight=False, soft_wrap=True)
     engine = open_engine(settings)
     console.print(f"MLflow: {engine.location.shown_uri}", markup=False)
-    console.print(f"Chosen because: {engine.location.why}.", markup=False)
+    console.print(f"Why this one: {engine.location.why}.", markup=False)
     with console.status("Asking MLflow..."):
         status = anyio.run(_ask, engine)
     for sentence in _sentences(status):
@@ -46,7 +46,7 @@ async def _ask(engine: Engine) -> ConnectionStatus:
 def _sentences(status: ConnectionStatus) -> list[str]:
     if not status.answers:
         version = [f"It is MLflow {status.version}, but not everything works."] if status.version else []
-        return [*version, f"It does not answer as it should. {status.problem}"]
+        return [*version, status.problem]
     return [
         f"It answers: MLflow {status.version}.",
         f"It holds {_count(status.experiments, 'experiment')} and {_count(status.models, 'registered model')}.",

@@ -6,7 +6,8 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 from mcp_server import __version__
 from mcp_server.errors import MlflowToolError
@@ -16,17 +17,28 @@ _DESCRIPTION = """\
 MLflow for AI agents, over the Model Context Protocol.
 
 Without a command it serves: an MCP host such as Claude Desktop starts it and speaks to it through
-stdin and stdout. Flags win over environment variables, those over a .env file in the working folder.
+stdin and stdout. To see what it does, run the demo.
 """
 
 _EPILOG = """\
-Which MLflow: --tracking-uri or MLFLOW_TRACKING_URI; else mlflow.db in the working folder; else a private store.
-Every variable is listed in .env.example and in the README.
+Options win over environment variables, those over a .env file in the working folder. .env.example
+and the README list every variable. Without --tracking-uri and MLFLOW_TRACKING_URI, mlflow.db in the
+working folder is used, and if there is none, a private store of yours.
 """
+
+_COMMANDS = {
+    "serve": "Speak MCP on stdin and stdout. This is the default.",
+    "check": "Say which MLflow is used, why, whether it answers, and what it holds.",
+    "demo": "Train three models and watch an agent search, compare, register and promote them, "
+    "in a fresh store unless --tracking-uri is given.",
+}
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command and ends the process with its exit status: 0 well, 1 not, 2 for a command line that is wrong."""
+    """Runs a command and ends the process with its status: 0 well, 1 not, 2 wrong command line, 130 interrupted."""
     chosen = vars(_parser().parse_args(arguments))
     command = chosen.pop("command") or "serve"
     try:
@@ -36,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except MlflowToolError as error:
         print(f"mcp-server-mlflow: {error}", file=sys.stderr)
         status = 1
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        status = INTERRUPTED
     sys.exit(status)
 
 
@@ -55,37 +70,47 @@ def _run(command: str, settings: Settings) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "mcp-server-mlflow",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"mcp-server-mlflow {__version__}")
-    _add_flags(parser, default=None)
-    commands = parser.add_subparsers(dest="command", metavar="command")
-    for name, help_text in (
-        ("serve", "Speak MCP on stdin and stdout (the default)."),
-        ("check", "Say which MLflow is used, why, whether it answers, and what it holds."),
-        ("demo", "Train three models, log them, and let an MCP client search, compare, register and promote them."),
-    ):
-        # Flags may stand before or after the command; those after it must not reset those before it.
-        _add_flags(commands.add_parser(name, help=help_text, description=help_text), default=argparse.SUPPRESS)
+    parser = _SentenceParser("mcp-server-mlflow", description=_DESCRIPTION, usage="%(prog)s [command] [options]")
+    commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
+    _add_options(parser, default=None)
+    for name, text in _COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text, usage=f"mcp-server-mlflow {name} [options]")
+        # Options may stand before or after the command; those after it must not reset those before it.
+        _add_options(command, default=argparse.SUPPRESS)
     return parser
 
 
-def _add_flags(parser: argparse.ArgumentParser, default: Any) -> None:
-    parser.add_argument("--tracking-uri", default=default, help="MLflow to use (MLFLOW_TRACKING_URI).")
-    parser.add_argument("--registry-uri", default=default, help="Model registry elsewhere (MLFLOW_REGISTRY_URI).")
-    parser.add_argument(
-        "--mock-mode", action="store_true", default=default, help="A private MLflow that is gone at exit (MLFLOW_MOCK_MODE)."
+class _SentenceParser(argparse.ArgumentParser):
+    """Keeps the line breaks of our own text, takes no abbreviations, and answers a mistake in one sentence."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        layout = partial(argparse.RawDescriptionHelpFormatter, max_help_position=29)
+        super().__init__(
+            *arguments, **named, epilog=_EPILOG, formatter_class=layout, allow_abbrev=False, add_help=False
+        )
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"mcp-server-mlflow: {message}. `mcp-server-mlflow --help` lists commands and options.\n")
+
+
+def _add_options(parser: argparse.ArgumentParser, default: Any) -> None:
+    options = parser.add_argument_group("options")
+
+    def text(flag: str, metavar: str, meaning: str) -> None:
+        options.add_argument(flag, metavar=metavar, default=default, help=meaning)
+
+    def switch(flag: str, meaning: str) -> None:
+        options.add_argument(flag, action="store_true", default=default, help=meaning)
+
+    text(
+        "--tracking-uri", "URI", "Use this MLflow (MLFLOW_TRACKING_URI): http://host:port or sqlite:///path/mlflow.db."
     )
-    parser.add_argument(
-        "--read-only", action="store_true", default=default, help="Offer no tool that changes anything (MLFLOW_MCP_READ_ONLY)."
-    )
-    parser.add_argument("--toolsets", default=default, help="Toolsets to offer, comma separated (MLFLOW_MCP_TOOLSETS).")
-    parser.add_argument(
-        "--timeout-seconds", default=default, help="Longest time of one call (MLFLOW_MCP_TIMEOUT_SECONDS)."
-    )
-    parser.add_argument("--log-level", default=default, help="DEBUG, INFO, WARNING or ERROR (MLFLOW_MCP_LOG_LEVEL).")
+    text("--registry-uri", "URI", "Use a model registry that is elsewhere (MLFLOW_REGISTRY_URI).")
+    switch("--mock-mode", "Use a private MLflow that is gone at exit (MLFLOW_MOCK_MODE).")
+    switch("--read-only", "Offer no tool that changes anything (MLFLOW_MCP_READ_ONLY).")
+    text("--toolsets", "NAMES", "Offer these toolsets, separated by commas (MLFLOW_MCP_TOOLSETS).")
+    text("--timeout-seconds", "SECONDS", "Give up a tool call after this time (MLFLOW_MCP_TIMEOUT_SECONDS).")
+    text("--log-level", "LEVEL", "Log to stderr from DEBUG, INFO, WARNING or ERROR up (MLFLOW_MCP_LOG_LEVEL).")
+    version = f"mcp-server-mlflow {__version__}"
+    options.add_argument("--version", action="version", version=version, help="Say which version this is.")
+    options.add_argument("--help", "-h", action="help", help="Show this text.")
