@@ -7,7 +7,8 @@ and its store the one of the process; both are put back afterwards, and the envi
 
 Two stores at once in two threads: the newest run's store counts, so autologging fails with MLflow's
 warning in the other thread, and cannot mix: MLflow asks for the run first, and ids are unique.
-Whatever goes through the tracker goes to its own store all the time.
+Whatever goes through the tracker goes to its own store all the time. MLflow autologs one `fit` at a time
+in a process (3.17): of two in two threads at the same moment it logs one.
 """
 
 from __future__ import annotations

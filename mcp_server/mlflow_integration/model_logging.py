@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
@@ -107,14 +106,14 @@ def _resolved(store: Store, model_uri: str) -> str:
     client: Any = store.client()
     path = match["path"].strip("/")
     run = client.get_run(match["run_id"])
-    # MLflow 2 kept models among the artifacts of the run.
-    if any(file.path == f"{path}/MLmodel" for file in client.list_artifacts(run.info.run_id, path)):
-        return model_uri
     outputs: list[Any] = run.outputs.model_outputs if run.outputs else []
     logged = [client.get_logged_model(output.model_id) for output in sorted(outputs, key=lambda output: output.step)]
     for model in reversed(logged):
         if model.name in (path, model_name(path)):
             return f"models:/{model.model_id}"
+    # MLflow 2 kept models among the artifacts of the run.
+    if any(file.path == f"{path}/MLmodel" for file in client.list_artifacts(run.info.run_id, path)):
+        return model_uri
     names = {str(model.name) for model in logged}
     listed = f"It logged: {', '.join(sorted(names))}." if names else "It logged none; log_model(model, name=...) does."
     raise NotFoundError(
@@ -156,9 +155,6 @@ def _python_model(model: Any) -> Any:
     def predict(self: Any, context: Any, model_input: Any, params: Any = None) -> Any:
         return predict_with(model_input)
 
-    predict.__annotations__.clear()  # MLflow would take them for a schema.
-    with warnings.catch_warnings():
-        # Of missing type hints, on a method that the caller never sees.
-        warnings.simplefilter("ignore", UserWarning)
-        # A class made here is pickled by value: whoever loads the model does not need this package.
-        return type("Predicts", (python_model,), {"predict": predict})()
+    predict.__annotations__.clear()  # MLflow would take them for a schema, and warns of schemas and of none.
+    # A class made here is pickled by value: whoever loads the model does not need this package.
+    return type("Predicts", (python_model,), {"predict": predict, "_skip_type_hint_validation": True})()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import threading
 from dataclasses import dataclass
 from importlib import import_module
@@ -65,10 +64,9 @@ class Store:
 
 
 def import_mlflow() -> Any:
-    """The mlflow package, quiet on stdout and without telemetry unless the user set otherwise or imported it first."""
-    if "mlflow" not in sys.modules:
-        for name, value in _ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
+    """The mlflow package, quiet on stdout and without telemetry unless the user set otherwise."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     return import_module("mlflow")
 
 

@@ -348,9 +348,8 @@ class MlflowTracker:
     def _created(self, run_name: str | None, tags: Mapping[str, Any]) -> Run:
         # User, source file, git commit: as MLflow's own start_run records them.
         context: Any = import_module("mlflow.tracking.context.registry")
-        return self._client.create_run(
-            self.experiment_id, start_time=_now(), tags=context.resolve_tags(dict(tags)), run_name=run_name
-        )
+        texts = {key: str(value) for key, value in context.resolve_tags(dict(tags)).items()}
+        return self._client.create_run(self.experiment_id, start_time=_now(), tags=texts, run_name=run_name)
 
     def _resumed(self, run_id: str, run_name: str | None, tags: Mapping[str, Any]) -> Run:
         run = self._client.get_run(run_id)
