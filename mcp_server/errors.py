@@ -11,6 +11,7 @@ where the fact is known, answered in one place: `tools/_define.py`.
     │   ├── AmbiguousError          what it names exists more than once
     │   └── AlreadyExistsError      what it would create is there
     ├── PermissionDeniedError       MLflow wants other credentials (401) or refuses these (403)
+    ├── DeclinedError               a person was asked and did not agree
     ├── ConflictError               somebody else changed it meanwhile; read again, then decide
     ├── IncompleteWriteError        a write stopped half way; its text says what is and is not there
     └── TrackingServerError         MLflow could not be asked, or did not answer sensibly
@@ -48,6 +49,10 @@ class AlreadyExistsError(InvalidInputError):
 
 class PermissionDeniedError(MlflowToolError):
     """MLflow wants credentials, or other ones; the text names the variables, never a value."""
+
+
+class DeclinedError(MlflowToolError):
+    """A person said no, or has to be asked and cannot be."""
 
 
 class ConflictError(MlflowToolError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, Final, cast
 
@@ -37,6 +37,13 @@ class Table:
     """Sentences: what was left out and the call that gets it, or why there is nothing."""
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Further facts beside the rows, by name."""
+
+    def without_empty(self, keep: int = 0) -> Table:
+        """The table without columns, after the first `keep`, in which every cell is empty."""
+        columns = range(len(self.columns))
+        kept = [i for i in columns if i < keep or any(row[i] not in ("", None) for row in self.rows)]
+        rows = [[row[i] for i in kept] for row in self.rows]
+        return replace(self, columns=[self.columns[i] for i in kept], rows=rows)
 
     def structured(self) -> Json:
         facts = {**self.extra, "next_page_token": self.next_page_token, "hint": self.hint}

@@ -12,6 +12,7 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp_server import __version__
 from mcp_server.instructions import instructions
 from mcp_server.mlflow_integration.engine import Engine, open_engine
+from mcp_server.promotion_policy import read_policy
 from mcp_server.settings import Settings
 from mcp_server.tools import chosen_tools
 from mcp_server.tools._context import ServerContext
@@ -21,14 +22,15 @@ from mcp_server.tools._define import build
 def build_server(settings: Settings, engine: Engine | None = None) -> MCPServer[ServerContext]:
     """A server over the MLflow that the settings lead to, or over a given engine, which then stays the caller's.
 
-    Raises: SettingsError: a toolset is unknown.
+    Raises: SettingsError: a toolset is unknown, or the promotion policy cannot be read.
     """
     one_engine = engine or open_engine(settings)
+    policy = read_policy(settings.promotion_policy)
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[ServerContext]) -> AsyncGenerator[ServerContext]:
         try:
-            yield ServerContext(one_engine)
+            yield ServerContext(one_engine, policy)
         finally:
             if engine is None:
                 await one_engine.aclose()
@@ -49,7 +51,7 @@ def build_server(settings: Settings, engine: Engine | None = None) -> MCPServer[
         title="MLflow",
         version=__version__,
         instructions=instructions(one_engine.location, settings),
-        tools=[build(definition) for definition in chosen_tools(settings)],
+        tools=[build(definition, settings.timeout_seconds) for definition in chosen_tools(settings)],
         lifespan=lifespan,
         middleware=[warm_up_after_the_first_answer],
         log_level=settings.log_level,

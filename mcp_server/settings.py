@@ -94,6 +94,17 @@ class Settings(BaseSettings):
         validation_alias="MLFLOW_MCP_TOOLSETS",
         description="Toolsets to offer, separated by commas; `all` for every one. Empty: the default set.",
     )
+    confirm: Literal["auto", "always", "never"] = Field(
+        "auto",
+        validation_alias="MLFLOW_MCP_CONFIRM",
+        description="Who agrees to deletions and to moving an alias that is held. auto: a person where the host can "
+        "ask, else the agent repeats the exact name; always: only a person; never: nobody is asked.",
+    )
+    promotion_policy: Path | None = Field(
+        None,
+        validation_alias="MLFLOW_MCP_PROMOTION_POLICY",
+        description="YAML file with gates that promotions must pass and no call can lower. Empty: none.",
+    )
     upload_roots: PathList = Field(
         (),
         validation_alias="MLFLOW_MCP_UPLOAD_ROOTS",

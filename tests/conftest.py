@@ -10,6 +10,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from mcp.client import Client
 from mcp_server.mlflow_integration.engine import Engine, open_engine
 from mcp_server.server import build_server
 from mcp_server.settings import Settings
+from tests.log_model import log_models
 
 SERVER_START_SECONDS = 90
 """Longest wait for `mlflow server`; it imports mlflow twice on a machine that may be busy."""
@@ -156,27 +158,31 @@ def era(request: pytest.FixtureRequest) -> str:
 
 
 @asynccontextmanager
-async def connect(engine: Engine, era: str = "auto", **settings: Any):
-    """An agent connected in memory. Opened inside the test: a fixture that yields inside a Client fails at teardown."""
-    server = build_server(engine.settings.model_copy(update=settings), engine)
-    async with Client(server, mode=era) as client:
-        yield Agent(client)
+async def connect(engine: Engine, era: str = "auto", *, closes: bool = True, client: Any = None, **settings: Any):
+    """An agent connected in memory. Opened inside the test: a fixture that yields inside a Client fails at teardown.
+
+    `closes` gives up the engine's connections at the end; `client` are further arguments of the Client.
+    """
+    chosen = engine.settings.model_copy(update=settings)
+    server = build_server(chosen, replace(engine, settings=chosen))
+    async with Client(server, mode=era, **(client or {})) as connected:
+        yield Agent(connected)
+    if not closes:
+        return
     for transport in engine.transports:
         await transport.aclose()
 
 
 @pytest.fixture
-def logged_model() -> Callable[[Engine], str]:
+def logged_model() -> Callable[..., str]:
     """Logs a small real scikit-learn model through MLflow's own client; gives the id of its run."""
 
     def log(engine: Engine, *, accuracy: float = 0.9, names: tuple[str, ...] = ("model",)) -> str:
-        code = Path(__file__).parent / "log_model.py"
-        uri = store_uri(engine)
-        result = subprocess.run(
-            [sys.executable, str(code), uri, str(accuracy), *names], capture_output=True, text=True, timeout=120
-        )
-        assert result.returncode == 0, result.stderr
-        return result.stdout.split()[-1]
+        # MLflow writes the URI into the environment, where the next Settings would find it.
+        with pytest.MonkeyPatch.context() as patch:
+            for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+                patch.setenv(variable, "")
+            return log_models(store_uri(engine), accuracy, names)
 
     return log
 

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mcp_server.analysis.naming import Direction, direction_of, suggestion
+from mcp_server.analysis.naming import Direction, direction_of
 from mcp_server.analysis.repeats import RepeatGroup, fold_repeats
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Dataset, Run
+from mcp_server.suggestions import suggestion
 
 FEWEST_RUNS: Final = 2
 MOST_RUNS: Final = 100

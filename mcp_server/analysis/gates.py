@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from mcp_server.analysis.gate_sentences import NUMBER, ChampionMargin, Comparator, Gate, number_text
 from mcp_server.analysis.gate_sentences import parse_gates as parse_gates
-from mcp_server.analysis.naming import suggestion
+from mcp_server.suggestions import suggestion
 
 _TESTS: Final[Mapping[Comparator, Callable[[Any, Any], bool]]] = {
     ">": operator.gt,

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mcp_server.analysis.naming import Direction, MetricDirection, direction_of, suggestion
+from mcp_server.analysis.naming import Direction, MetricDirection, direction_of
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
+from mcp_server.suggestions import suggestion
 
 NAMED_LEFT_OUT: Final = 5
 """Run ids named for each reason a run was left out; the rest are counted."""

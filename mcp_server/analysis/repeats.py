@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from mcp_server.analysis.naming import words
 from mcp_server.mlflow_integration.entities import Run
+from mcp_server.suggestions import words
 
 _SEED_WORDS: Final = frozenset({"seed", "seeds", "rng", "randomseed", "randomstate"})
 _SPLIT_WORDS: Final = frozenset({"fold", "trial", "replicate", "replica", "repeat", "repetition"})

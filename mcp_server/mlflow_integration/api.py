@@ -246,6 +246,10 @@ class MlflowApi:
         route = f"/ajax-api/2.0/mlflow/logged-models/{quote(model_id, safe='')}/artifacts/files"
         return await self._read(route, {"artifact_file_path": path}, limit)
 
+    async def read_model_version_artifact(self, name: str, version: str, path: str, *, limit: int) -> bytes:
+        """First `limit` bytes of a file of a model version, wherever its source is."""
+        return await self._read("/model-versions/get-artifact", {"name": name, "version": version, "path": path}, limit)
+
     async def _read(self, route: str, params: Params, limit: int) -> bytes:
         reply = await self._transport.request(
             "GET", route, params=params, headers={"range": f"bytes=0-{limit - 1}"}, idempotent=True
@@ -287,6 +291,10 @@ class MlflowApi:
     async def set_registered_model_tag(self, name: str, key: str, value: str) -> None:
         await self._post("registered-models/set-tag", idempotent=True, name=name, key=key, value=value)
 
+    async def delete_registered_model(self, name: str) -> None:
+        """With all its versions, for good."""
+        await self._call("DELETE", "2.0/mlflow/registered-models/delete", json={"name": name}, idempotent=False)
+
     async def set_alias(self, name: str, alias: str, version: str) -> None:
         await self._post("registered-models/alias", idempotent=True, name=name, alias=alias, version=version)
 
@@ -325,6 +333,33 @@ class MlflowApi:
 
     async def set_model_version_tag(self, name: str, version: str, key: str, value: str) -> None:
         await self._post("model-versions/set-tag", idempotent=True, name=name, version=version, key=key, value=value)
+
+    async def delete_model_version_tag(self, name: str, version: str, key: str) -> None:
+        await self._call(
+            "DELETE",
+            "2.0/mlflow/model-versions/delete-tag",
+            json={"name": name, "version": version, "key": key},
+            idempotent=True,
+        )
+
+    async def update_model_version(self, name: str, version: str, description: str) -> None:
+        await self._call(
+            "PATCH",
+            "2.0/mlflow/model-versions/update",
+            json={"name": name, "version": version, "description": description},
+            idempotent=True,
+        )
+
+    async def transition_stage(self, name: str, version: str, stage: str) -> None:
+        """Whoever was in the stage goes to Archived in the same request. MLflow deprecated stages in 2.9."""
+        await self._post(
+            "model-versions/transition-stage",
+            idempotent=True,
+            name=name,
+            version=version,
+            stage=stage,
+            archive_existing_versions=True,
+        )
 
     async def delete_model_version(self, name: str, version: str) -> None:
         await self._call(
@@ -444,7 +479,9 @@ def _reworded(message: str) -> str:
     """MLflow's refusal, or our sentence where MLflow's speaks of its own insides (wording of 3.17)."""
     if "Changing param values is not allowed" in message and (changed := _CHANGED_PARAM.search(message)):
         key, old, new = changed.groups()
-        return f"Param '{key}' is '{old}' and cannot become '{new}': logged params never change. Use another name or run."
+        return (
+            f"Param '{key}' is '{old}' and cannot become '{new}': logged params never change. Use another name or run."
+        )
     if "page token" in message.lower():
         return "page_token is none that MLflow gave. Pass next_page_token of the page before, unchanged."
     return message

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mcp_server.mlflow_integration.api import MlflowApi
 from mcp_server.mlflow_integration.locate import Location, locate, open_transports
+from mcp_server.mlflow_integration.promotion import Promotions
 from mcp_server.mlflow_integration.recording import Recording
 from mcp_server.mlflow_integration.references import References
 from mcp_server.mlflow_integration.registry import Registry
@@ -24,6 +25,7 @@ class Engine:
     tracking: Tracking
     recording: Recording
     registry: Registry
+    promotions: Promotions
     transports: tuple[Transport, ...]
 
     def warm_up(self) -> None:
@@ -59,5 +61,6 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
         tracking=Tracking(api, references, location.ui_url),
         recording=Recording(api, references, settings.upload_roots),
         registry=Registry(registry_api, api, references, location.ui_url),
+        promotions=Promotions(registry_api),
         transports=(tracking,) if registry is tracking else (tracking, registry),
     )

@@ -1,35 +1,31 @@
-"""What the tools ask of the model registry: find, read, register, and move an alias with its history kept."""
+"""What the tools ask of the model registry: find, read, register, describe, delete. promotion.py moves aliases."""
 
 from __future__ import annotations
 
-import json
 import re
-import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final, cast
 
 from mcp_server.errors import (
     AlreadyExistsError,
     AmbiguousError,
-    ConflictError,
+    DeadlineError,
     InvalidInputError,
     NotFoundError,
     TrackingServerError,
+    UnreachableError,
 )
 from mcp_server.mlflow_integration.api import MlflowApi
 from mcp_server.mlflow_integration.content import artifact_path
 from mcp_server.mlflow_integration.entities import LoggedModel, ModelVersion, Page, RegisteredModel, Run
 from mcp_server.mlflow_integration.filters import quoted
+from mcp_server.mlflow_integration.promotion import seat_of
 from mcp_server.mlflow_integration.references import References
 from mcp_server.suggestions import did_you_mean
 
 KEY_TAG: Final = "mcp.request_key"
-PROMOTION_TAG: Final = "mcp.promotion."
-"""Followed by the alias: a JSON record of the promotion, kept on the version that was promoted."""
-
-_ALIAS: Final = re.compile(r"[\w-]{1,255}")
 _MODEL_ID: Final = re.compile(r"(?:models:/)?(?P<id>m-[0-9a-f]{8,64})")
 _RUNS_URI: Final = re.compile(r"runs:/(?P<run>[^/]+)/(?P<path>.+)")
 _VERSIONS_PER_PAGE: Final = 100
@@ -144,11 +140,11 @@ class Registry:
         """
         if not name.strip():
             raise InvalidInputError("A registered model needs a name that is not empty.")
-        if alias:
-            check_alias(alias)
         source, run_id, model_id = await self._source(run, model, model_uri)
         version = await self._existing(name, source, model_id)
         existed = version is not None
+        if alias:
+            await self._need_free(name, alias, version=version.version if version else "")
         if version is None:
             version = await self._create_version(name, source, run_id, model_id, description, tags)
         if alias:
@@ -173,31 +169,75 @@ class Registry:
             params.update(logged.params if logged else {})
         return VersionFacts(metrics, params, {**tags, **version.tags})
 
-    async def promote(
-        self, candidate: ModelVersion, alias: str, previous: str, record: Mapping[str, Any]
-    ) -> ModelVersion:
-        """Moves an alias to a version and keeps the record of it on that version.
+    async def update(
+        self, name: str, version: str, *, description: str | None, tags: Mapping[str, str], alias: str
+    ) -> ModelVersion | RegisteredModel:
+        """Describes or tags a model, or with `version` one of its versions, which may also get an alias that is free.
 
-        `previous` is the version that held the alias when the gates were measured, "" for none.
-        The record is written first: a promotion that stops half way leaves the alias with its old holder.
-        Raises: ConflictError: the alias moved meanwhile.
+        Raises: InvalidInputError: an alias without a version, or one that another version holds.
         """
-        check_alias(alias)
-        name = candidate.name
-        full = {**record, "from_version": previous, "time": int(time.time() * 1_000)}
-        await self._api.set_model_version_tag(
-            name, candidate.version, f"{PROMOTION_TAG}{alias}", json.dumps(full, separators=(",", ":"))
-        )
-        # MLflow has no compare-and-set: reading just before and just after the write narrows the race and tells its loser.
-        await self._expect_holder(name, alias, previous)
-        await self._api.set_alias(name, alias, candidate.version)
-        await self._expect_holder(name, alias, candidate.version)
-        return await self._api.get_model_version(name, candidate.version)
+        if alias and not version:
+            raise InvalidInputError("An alias belongs to a version: give version too.")
+        target = await self.version(name, version) if version else await self._model(name)
+        if alias:
+            await self._need_free(name, alias, version=cast(ModelVersion, target).version)
+        if isinstance(target, ModelVersion):
+            return await self._update_version(target, description, tags, alias)
+        if description is not None:
+            await self._api.update_registered_model(name, description)
+        for key, value in tags.items():
+            await self._api.set_registered_model_tag(name, key, value)
+        return await self._api.get_registered_model(name)
 
-    async def holder(self, name: str, alias: str) -> ModelVersion | None:
-        """The version that has an alias; None when none has."""
-        number = (await self._model(name)).version_by_alias.get(alias)
-        return await self._api.get_model_version(name, number) if number else None
+    async def _update_version(
+        self, target: ModelVersion, description: str | None, tags: Mapping[str, str], alias: str
+    ) -> ModelVersion:
+        name, number = target.name, target.version
+        if description is not None:
+            await self._api.update_model_version(name, number, description)
+        for key, value in tags.items():
+            await self._api.set_model_version_tag(name, number, key, value)
+        if alias:
+            await self._api.set_alias(name, alias, number)
+        return await self._api.get_model_version(name, number)
+
+    async def delete(self, name: str, *, version: str = "", alias: str = "") -> None:
+        """An alias, a version, or a whole model, for good.
+
+        Raises: NotFoundError: it is not there; the text lists what is.
+        """
+        model = await self._model(name)
+        if alias:
+            if alias not in model.version_by_alias:
+                there = ", ".join(sorted(model.version_by_alias)) or "none"
+                raise NotFoundError(f"Model '{name}' has no alias '{alias}'. Its aliases: {there}.")
+            await self._api.delete_alias(name, alias)
+        elif version:
+            await self._api.delete_model_version(name, (await self.version(name, version)).version)
+        else:
+            await self._api.delete_registered_model(name)
+
+    async def copy_of(self, version: ModelVersion, to_model: str) -> ModelVersion | None:
+        """The version of another registered model that is a copy of this one; None when there is none."""
+        return await self._existing(to_model, _copy_source(version), version.model_id)
+
+    async def copy(self, version: ModelVersion, to_model: str) -> ModelVersion:
+        """Makes the same model a version of another registered model; its tags go along, its promotions do not."""
+        tags = {key: value for key, value in version.tags.items() if not key.startswith("mcp.")}
+        source = _copy_source(version)
+        return await self._create_version(to_model, source, version.run_id, version.model_id, version.description, tags)
+
+    async def files(self, version: ModelVersion, paths: Sequence[str], *, limit: int) -> dict[str, str]:
+        """The beginnings of text files of a version, by path; those it does not have are absent."""
+        texts: dict[str, str] = {}
+        for path in paths:
+            # Models differ in what they keep; a missing file is what a comparison shows.
+            data = await _present(
+                self._api.read_model_version_artifact(version.name, version.version, artifact_path(path), limit=limit)
+            )
+            if data:
+                texts[path] = data.decode("utf-8", "replace")
+        return texts
 
     def model_url(self, name: str, version: str = "") -> str:
         """Page of a model or version in MLflow's UI; empty where the store has none."""
@@ -268,7 +308,7 @@ class Registry:
             return await self._from_logged_model(named[0])
         # MLflow 2 kept models among the artifacts of the run.
         path = artifact_path(model or "model")
-        if run.artifact_uri and await self._has_file(run.run_id, f"{path}/MLmodel"):
+        if await _present(self._tracking_api.read_run_artifact(run.run_id, f"{path}/MLmodel", limit=64)):
             return f"{run.artifact_uri}/{path}", run.run_id, ""
         names = ", ".join(found.name for found in logged)
         raise NotFoundError(
@@ -277,20 +317,12 @@ class Registry:
         )
 
     async def _from_logged_model(self, logged: LoggedModel) -> tuple[str, str, str]:
-        try:
-            await self._tracking_api.read_logged_model_artifact(logged.model_id, "MLmodel", limit=64)
-        except (InvalidInputError, TrackingServerError):
+        if not await _present(self._tracking_api.read_logged_model_artifact(logged.model_id, "MLmodel", limit=64)):
             raise NotFoundError(
                 f"Logged model '{logged.name}' ({logged.model_id}) has no readable MLmodel file, so a version of it "
                 "could not be loaded; nothing was registered."
-            ) from None
+            )
         return f"models:/{logged.model_id}", logged.source_run_id, logged.model_id
-
-    async def _has_file(self, run_id: str, path: str) -> bool:
-        try:
-            return bool(await self._tracking_api.read_run_artifact(run_id, path, limit=64))
-        except (InvalidInputError, TrackingServerError):
-            return False
 
     async def _logged_model(self, model_id: str) -> LoggedModel | None:
         try:
@@ -339,21 +371,32 @@ class Registry:
                         return version
             raise
 
-    async def _expect_holder(self, name: str, alias: str, version: str) -> None:
-        holds = (await self._api.get_registered_model(name)).version_by_alias.get(alias, "")
-        if holds != version:
-            raise ConflictError(
-                f"Somebody moved '{alias}' of '{name}' meanwhile: it points to "
-                f"{'version ' + holds if holds else 'nothing'} now. get_model shows who; promote again if it is still right."
+    async def _need_free(self, name: str, alias: str, version: str = "") -> None:
+        """Raises: InvalidInputError: another version than `version` holds the alias."""
+        seat_of(alias, "")
+        try:
+            held = (await self._api.get_registered_model(name)).version_by_alias.get(alias, version)
+        except NotFoundError:
+            return
+        if held != version:
+            raise InvalidInputError(
+                f"Version {held} of '{name}' holds the alias '{alias}'. promote_model moves it, through gates and with "
+                "a way back."
             )
 
 
-def check_alias(alias: str) -> None:
-    """Raises: InvalidInputError: MLflow reserves it or cannot hold it."""
-    if not _ALIAS.fullmatch(alias) or alias.lower() == "latest" or re.fullmatch(r"[vV]\d+", alias):
-        raise InvalidInputError(
-            f"'{alias}' cannot be an alias: letters, digits, _ and - are allowed; latest and v<number> are MLflow's own."
-        )
+def _copy_source(version: ModelVersion) -> str:
+    return f"models:/{version.name}/{version.version}"
+
+
+async def _present(reading: Awaitable[bytes]) -> bytes:
+    """What is read, or nothing if there is no such file: 404, 400 or 500, by artifact store."""
+    try:
+        return await reading
+    except (UnreachableError, DeadlineError):
+        raise
+    except (InvalidInputError, TrackingServerError):
+        return b""
 
 
 def _with_aliases(version: ModelVersion, aliases: Sequence[str]) -> ModelVersion:

@@ -11,7 +11,7 @@ from typing import Final
 from mcp_server.errors import SettingsError
 from mcp_server.settings import Settings
 from mcp_server.suggestions import did_you_mean
-from mcp_server.tools import analysis, experiments, registry, runs, server
+from mcp_server.tools import analysis, experiments, promotion, registry, runs, server
 from mcp_server.tools._define import Definition, destroys, reads, writes
 
 TOOLSETS: Final[dict[str, tuple[Definition, ...]]] = {
@@ -39,8 +39,12 @@ TOOLSETS: Final[dict[str, tuple[Definition, ...]]] = {
     "registry": (
         reads(registry.search_models),
         reads(registry.get_model),
+        reads(registry.compare_model_versions),
         writes(registry.register_model, idempotent=True),
-        writes(registry.promote_model, idempotent=True),
+        writes(registry.update_model, idempotent=True),
+        writes(promotion.promote_model, idempotent=True),
+        writes(promotion.rollback_model),
+        destroys(registry.delete_model),
     ),
     "server": (reads(server.get_server_info),),
 }

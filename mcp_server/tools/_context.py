@@ -7,8 +7,9 @@ from typing import Annotated, Any, cast
 
 from mcp.server.mcpserver import Context, Resolve
 
-from mcp_server.mlflow_integration import recording, registry, tracking
+from mcp_server.mlflow_integration import promotion, recording, registry, tracking
 from mcp_server.mlflow_integration.engine import Engine
+from mcp_server.promotion_policy import PromotionPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class ServerContext:
     """What lives as long as the server."""
 
     engine: Engine
+    policy: PromotionPolicy
 
 
 def context_of(context: Context[Any, Any]) -> ServerContext:
@@ -38,6 +40,14 @@ async def _registry(context: Context[Any, Any]) -> registry.Registry:
     return context_of(context).engine.registry
 
 
+async def _promotions(context: Context[Any, Any]) -> promotion.Promotions:
+    return context_of(context).engine.promotions
+
+
+async def _policy(context: Context[Any, Any]) -> PromotionPolicy:
+    return context_of(context).policy
+
+
 async def _caller(context: Context[Any, Any]) -> str:
     """Name and version of the host, as it introduced itself."""
     client = context.request_context.session.client_params
@@ -49,4 +59,6 @@ OneEngine = Annotated[Engine, Resolve(_engine)]
 Tracking = Annotated[tracking.Tracking, Resolve(_tracking)]
 Recording = Annotated[recording.Recording, Resolve(_recording)]
 Registry = Annotated[registry.Registry, Resolve(_registry)]
+Promotions = Annotated[promotion.Promotions, Resolve(_promotions)]
+Policy = Annotated[PromotionPolicy, Resolve(_policy)]
 Caller = Annotated[str, Resolve(_caller)]

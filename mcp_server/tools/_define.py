@@ -17,12 +17,11 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
-from pydantic import ValidationError
+from pydantic import PrivateAttr, ValidationError
 
 from mcp_server.errors import DeadlineError, MlflowToolError, TrackingServerError
 from mcp_server.rendering import RECORD_SCHEMA, TABLE_SCHEMA, Record, Table, answer
 from mcp_server.suggestions import did_you_mean
-from mcp_server.tools._context import context_of
 
 logger = logging.getLogger(__name__)
 
@@ -72,13 +71,11 @@ def _hints(function: Callable[..., Any], *, read_only: bool, destructive: bool, 
 class AnsweringTool(Tool):
     """A tool whose result is a Table or Record and whose failures are sentences."""
 
+    _seconds: float = PrivateAttr(default=0.0)
+
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
-        seconds = context_of(context).engine.settings.timeout_seconds
         try:
-            with anyio.fail_after(seconds):
-                result = await super().run(arguments, context, convert_result=False)
-        except TimeoutError:
-            raise ToolError(str(_too_slow(self, seconds))) from None
+            result = await super().run(arguments, context, convert_result=False)
         except ToolError as error:
             raise ToolError(self._sentence(error.__cause__, arguments)) from error.__cause__
         if isinstance(result, InputRequiredResult):
@@ -86,27 +83,43 @@ class AnsweringTool(Tool):
         text, structured = answer(cast("Table | Record", result))
         return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=structured)
 
+    def limit(self, seconds: float) -> None:
+        """Bounds the time of the function; the time in which a person makes up their mind does not count."""
+        function, self._seconds = self.fn, seconds
+
+        async def limited(**arguments: Any) -> Any:
+            with anyio.fail_after(seconds):
+                return await function(**arguments)
+
+        self.fn = limited
+
     def _sentence(self, cause: BaseException | None, arguments: dict[str, Any]) -> str:
         if isinstance(cause, ValidationError):
             return _explain(cause, arguments, self.parameters)
+        if isinstance(cause, TimeoutError):
+            return str(_too_slow(self, self._seconds))
         if isinstance(cause, TrackingServerError) and cause.carried_out is not False and not _reads_only(self):
             return f"{cause} It may have been carried out all the same: look before repeating it."
-        if isinstance(cause, MlflowToolError):
+        if isinstance(cause, MlflowToolError | ToolError):
             return str(cause)
         logger.error("%s failed", self.name, exc_info=cause)
         return f"{self.name} failed inside this server; its log on stderr says why. Other tools are not affected."
 
 
-def build(definition: Definition) -> AnsweringTool:
-    """The MCP tool of a definition. Source of its description: the function's docstring."""
+def build(definition: Definition, timeout_seconds: float) -> AnsweringTool:
+    """The MCP tool of a definition; its description is the function's docstring."""
     function, hints = definition.function, definition.hints
-    tool = AnsweringTool.from_function(
-        function,
-        title=hints.title,
-        description=inspect.cleandoc(function.__doc__ or ""),
-        annotations=hints,
-        structured_output=False,
+    tool = cast(
+        AnsweringTool,
+        AnsweringTool.from_function(
+            function,
+            title=hints.title,
+            description=inspect.cleandoc(function.__doc__ or ""),
+            annotations=hints,
+            structured_output=False,
+        ),
     )
+    tool.limit(timeout_seconds)
     model = tool.fn_metadata.arg_model
     # The SDK drops unknown arguments silently: a misspelt filter would answer unfiltered, as if all were well.
     model.model_config["extra"] = "forbid"
@@ -114,7 +127,7 @@ def build(definition: Definition) -> AnsweringTool:
     tool.parameters = _slim(model.model_json_schema(by_alias=True))
     returns = inspect.signature(function, eval_str=True).return_annotation
     tool.fn_metadata.output_schema = TABLE_SCHEMA if returns is Table else RECORD_SCHEMA
-    return cast(AnsweringTool, tool)
+    return tool
 
 
 def _slim(schema: Any) -> Any:
@@ -132,7 +145,12 @@ def _slim(schema: Any) -> Any:
     return slim
 
 
-_SAID_BY_SILENCE: Final[tuple[tuple[str, Any], ...]] = (("default", ""), ("default", []), ("default", {}), ("additionalProperties", True))
+_SAID_BY_SILENCE: Final[tuple[tuple[str, Any], ...]] = (
+    ("default", ""),
+    ("default", []),
+    ("default", {}),
+    ("additionalProperties", True),
+)
 
 
 def _explain(error: ValidationError, arguments: dict[str, Any], schema: dict[str, Any]) -> str:

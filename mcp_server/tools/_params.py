@@ -90,6 +90,11 @@ Key = Annotated[
 EndStatus = Annotated[Literal["FINISHED", "FAILED", "KILLED"], Field(description="How the run ended.")]
 ModelName = Annotated[str, Field(min_length=1, description="Registered model name; search_models lists them.")]
 Alias = Annotated[str, Field(max_length=255, description="Alias, such as champion.")]
+Versions = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_texts),
+    Field(min_length=2, max_length=10, description="Version numbers or aliases, the baseline first."),
+]
 Version = Annotated[Text, Field(description="Version number, alias, or latest.")]
 
 NOTHING: Final[dict[str, Any]] = {}

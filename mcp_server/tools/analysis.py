@@ -12,6 +12,7 @@ from mcp_server.analysis import compare, curves, ranking
 from mcp_server.analysis.naming import direction_of
 from mcp_server.mlflow_integration.entities import MetricPoint, MetricSeries, Run
 from mcp_server.rendering import Record, Table, number
+from mcp_server.tools._comparison import WIDE_LIMIT, comparison_hint, one_per_row, run_labels, side_by_side
 from mcp_server.tools._context import Tracking
 from mcp_server.tools._params import (
     Direction,
@@ -26,8 +27,6 @@ from mcp_server.tools._views import left_out_hint, run_cell, run_columns
 
 RANKED_LIMIT: Final = 500
 """Runs read for one ranking, best first: about 1 MB of MLflow's JSON."""
-WIDE_LIMIT: Final = 6
-"""Runs that are shown as columns, with a delta for each; more become rows."""
 
 
 async def compare_runs(
@@ -43,19 +42,8 @@ async def compare_runs(
     found = await tracking.get_runs(runs)
     base = (await tracking.get_run(baseline)).run_id if baseline else ""
     comparison = compare.compare_runs(found, baseline=base, metrics=metrics)
-    wide = len(found) <= WIDE_LIMIT
-    facts: dict[str, Any] = {
-        "baseline": comparison.baseline,
-        "runs": _compared_runs(comparison, found) if wide else _tall(comparison, found),
-        "params": _wide_rows("param", comparison, comparison.params) if wide and comparison.params else None,
-        "metrics": _wide_metrics(comparison) if wide else _winners(comparison),
-        "differences": _wide_rows("what", comparison, comparison.circumstances)
-        if wide and comparison.circumstances
-        else None,
-        "params_equal": comparison.params_equal,
-        "repeats": _repeats(comparison) if comparison.repeats else None,
-    }
-    return Record(facts, hint=_comparison_hint(comparison, wide))
+    shown = side_by_side(comparison, run_labels(found)) if len(found) <= WIDE_LIMIT else one_per_row(comparison, found)
+    return Record({"baseline": comparison.baseline, **shown}, hint=comparison_hint(comparison))
 
 
 async def rank_runs(
@@ -133,7 +121,7 @@ def _history(runs: Sequence[Run], metrics: Sequence[str], series: Sequence[Metri
     names = {run.run_id: run.run_name for run in runs}
     rows = [_curve_row(facts, names[one.run_id], one) for one, facts in described]
     points = [curves.thin(one.points, max_points) for one in series]
-    table = _without_empty(_CURVE_COLUMNS, rows, keep=8)
+    table = Table(_CURVE_COLUMNS, rows).without_empty(keep=8)
     return replace(
         table,
         extra={"curves": [{"steps": [p.step for p in some], "values": [p.value for p in some]} for some in points]},
@@ -191,91 +179,6 @@ def _history_hint(
     return " ".join(hints)
 
 
-def _compared_runs(comparison: compare.Comparison, runs: Sequence[Run]) -> Table:
-    labels = _labels(comparison)
-    rows = [
-        [label, run.run_id, run.run_name, one.mark]
-        for label, run, one in zip(labels, runs, comparison.runs, strict=True)
-    ]
-    return _without_empty(["label", "run_id", "run_name", "mark"], rows, keep=3)
-
-
-def _tall(comparison: compare.Comparison, runs: Sequence[Run]) -> Table:
-    """Many runs, one a row: what differs and every metric, as far as an answer reaches."""
-    params = [f"params.{difference.key}" for difference in comparison.params]
-    metrics = [f"metrics.{metric.key}" for metric in comparison.metrics]
-    columns, left_out = run_columns(
-        runs, asked=(), used=[*metrics[:6], *params[:6]], by_time=False, several_experiments=False
-    )
-    rows = [[run_cell(run, column) for column in columns] for run in runs]
-    return Table(columns, rows, hint=left_out_hint(left_out, "columns of search_runs"))
-
-
-def _wide_rows(title: str, comparison: compare.Comparison, differences: Sequence[compare.Difference]) -> Table:
-    return Table([title, *_labels(comparison)], [[d.key, *d.values] for d in differences])
-
-
-def _wide_metrics(comparison: compare.Comparison) -> Table:
-    labels = dict(zip((run.run_id for run in comparison.runs), _labels(comparison), strict=True))
-    others = [run.run_id for run in comparison.runs if run.run_id != comparison.baseline]
-    columns = ["metric", "better", *labels.values()]
-    columns += [f"{labels[run_id]} {what}" for run_id in others for what in ("delta", "%")]
-    rows: list[list[Any]] = []
-    for metric in comparison.metrics:
-        cells = dict(zip(labels, metric.cells, strict=True))
-        row: list[Any] = [metric.key, metric.direction, *(cell.value for cell in metric.cells)]
-        for run_id in others:
-            row += [cells[run_id].delta, cells[run_id].percent]
-        rows.append([*row, ", ".join(labels[run_id] for run_id in metric.winners)])
-    return Table([*columns, "best"], rows)
-
-
-def _winners(comparison: compare.Comparison) -> Table:
-    names = {run.run_id: run.run_name for run in comparison.runs}
-    rows: list[list[Any]] = []
-    for metric in comparison.metrics:
-        cells = dict(zip(names, metric.cells, strict=True))
-        best = metric.winners[0] if metric.winners else ""
-        cell = cells.get(best)
-        rows.append(
-            [metric.key, metric.direction, best, names.get(best, ""), len(metric.winners) - 1 if best else 0]
-            + ([cell.value, cell.delta, cell.percent] if cell else ["", "", ""])
-        )
-    columns = ["metric", "better", "run_id", "run_name", "tied_with", "value", "delta", "%"]
-    return _without_empty(
-        columns, [[value if value != 0 or i != 4 else "" for i, value in enumerate(row)] for row in rows], 4
-    )
-
-
-def _repeats(comparison: compare.Comparison) -> Table:
-    keys = list(dict.fromkeys(metric.key for group in comparison.repeats for metric in group.metrics))
-    rows: list[list[Any]] = []
-    for group in comparison.repeats:
-        folded = {metric.key: metric for metric in group.metrics}
-        configuration = ", ".join(f"{key}={value}" for key, value in group.params)
-        values = [_mean(folded[key].mean, folded[key].std, folded[key].n) if key in folded else "" for key in keys]
-        rows.append([configuration or "all params equal", len(group.run_ids), *values])
-    return Table(["configuration", "n", *(f"metrics.{key}" for key in keys)], rows)
-
-
-def _mean(mean: float, std: float | None, n: int) -> str:
-    spread = f" ± {number(std, 2)}" if std is not None else ""
-    return f"{number(mean)}{spread} (n={n})"
-
-
-def _comparison_hint(comparison: compare.Comparison, wide: bool) -> str:
-    hints: list[str] = []
-    guessed = [metric.key for metric in comparison.metrics if "no word in it" in metric.direction_reason]
-    if guessed:
-        hints.append(f"Direction of {', '.join(guessed[:6])} is a guess: higher is taken as better.")
-    if not wide and comparison.circumstances:
-        hints.append(f"The runs differ in {', '.join(d.key for d in comparison.circumstances)} too.")
-    if comparison.repeats:
-        seeds = dict.fromkeys(seed for group in comparison.repeats for seed in group.seeds)
-        hints.append(f"Repeats are runs that differ only in {', '.join(seeds)}; ± is the sample standard deviation.")
-    return " ".join(hints)
-
-
 def _ranking_hint(result: ranking.Ranking, left_out: Sequence[str], *, more: bool) -> str:
     hints: list[str] = []
     if not result.ranked:
@@ -285,17 +188,3 @@ def _ranking_hint(result: ranking.Ranking, left_out: Sequence[str], *, more: boo
     if more:
         hints.append(f"Read were the {RANKED_LIMIT} runs best by this metric; left_out and ranked_of count those only.")
     return " ".join([*hints, left_out_hint(left_out, "columns of search_runs")]).strip()
-
-
-def _labels(comparison: compare.Comparison) -> list[str]:
-    """Short names for columns: the run names where they differ, else the beginnings of the ids."""
-    names = [run.run_name for run in comparison.runs]
-    if all(names) and len(set(names)) == len(names) and max(map(len, names)) <= 40:
-        return names
-    return [run.run_id[:8] for run in comparison.runs]
-
-
-def _without_empty(columns: Sequence[str], rows: Sequence[Sequence[Any]], keep: int) -> Table:
-    """A table without the columns, after the first `keep`, in which every cell is empty."""
-    kept = [i for i in range(len(columns)) if i < keep or any(row[i] not in ("", None) for row in rows)]
-    return Table([columns[i] for i in kept], [[row[i] for i in kept] for row in rows])

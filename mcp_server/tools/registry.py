@@ -1,17 +1,22 @@
-"""The model registry: find, read, register, promote through gates."""
+"""The model registry: find, read, compare, register, describe, delete. promotion.py moves aliases."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
 
+from mcp.server.mcpserver import Context, Elicit, Resolve
 from pydantic import Field
 
-from mcp_server.analysis.gates import Evidence, GateResult, check_gates, parse_gates
+from mcp_server.analysis import compare
+from mcp_server.analysis.model_files import MODEL_FILES, ModelFiles, describe_model
 from mcp_server.mlflow_integration.entities import ModelVersion, RegisteredModel, Run
+from mcp_server.mlflow_integration.promotion import PromotionEvent
 from mcp_server.mlflow_integration.registry import Registry as RegistryOperations
-from mcp_server.mlflow_integration.registry import VersionFacts, check_alias
 from mcp_server.rendering import Record, Table, moment
-from mcp_server.tools._context import Caller, Registry
+from mcp_server.tools._comparison import side_by_side
+from mcp_server.tools._confirm import Answer, Confirmation, ConfirmName, ask, need_yes
+from mcp_server.tools._context import Promotions, Registry
 from mcp_server.tools._params import (
     NOTHING,
     Alias,
@@ -24,11 +29,16 @@ from mcp_server.tools._params import (
     RunRef,
     Tags,
     Version,
+    Versions,
 )
 from mcp_server.tools._views import run_cell, shown_tags
 
-_METRIC_COLUMNS = 6
+METRIC_COLUMNS: Final = 6
 """Metrics of the source runs shown beside the versions; get_run has all."""
+PROMOTIONS_SHOWN: Final = 10
+"""Latest entries of the history that get_model shows."""
+MODEL_FILE_LIMIT: Final = 65_536
+"""Bytes of an MLmodel or requirements file that are compared."""
 
 
 async def search_models(
@@ -41,29 +51,26 @@ async def search_models(
 ) -> Table:
     """List or find registered models with their newest version and aliases. For the versions of one use get_model."""
     page = await registry.search_models(
-        name_contains,
-        filter_string=filter_string,
-        order_by=order_by,
-        max_results=max_results,
-        page_token=page_token,
+        name_contains, filter_string=filter_string, order_by=order_by, max_results=max_results, page_token=page_token
     )
     rows = [[m.name, _newest(m), _aliases(m), moment(m.last_update_time), m.description] for m in page.items]
     hint = ""
-    if page.next_page_token:
-        hint = "There are more; pass next_page_token as page_token."
-    elif not rows and not page_token:
+    if not rows and not page_token:
         hint = "No registered model matches; without arguments this lists all. register_model makes one from a run."
-    return Table(["name", "latest_version", "aliases", "last_update", "description"], rows, page.next_page_token, hint)
+    columns = ["name", "latest_version", "aliases", "last_update", "description"]
+    return Table(columns, rows, page.next_page_token, hint).without_empty(keep=4)
 
 
 async def get_model(
     registry: Registry,
+    promotions: Promotions,
     name: ModelName,
     max_results: MaxResults = 20,
     page_token: PageToken = "",
 ) -> Record:
-    """Show a registered model: its aliases, and its versions newest first with run, metrics, stage and tags."""
+    """Show a registered model: aliases, versions newest first with run, metrics, stage and tags, and its promotions."""
     card = await registry.get_model(name, max_versions=max_results, page_token=page_token)
+    events = () if page_token else await promotions.history(name)
     return Record(
         {
             "name": card.model.name,
@@ -71,11 +78,36 @@ async def get_model(
             "tags": shown_tags(card.model.tags),
             "aliases": dict(card.model.version_by_alias),
             "last_update": moment(card.model.last_update_time),
-            "versions": Table(*_versions_table(card.versions, card.runs)),
+            "versions": _versions_table(card.versions, card.runs),
+            "promotions": _history_table(events) if events else None,
             "next_page_token": card.next_page_token,
             "url": registry.model_url(name),
-        },
-        hint="There are more versions; pass next_page_token as page_token." if card.next_page_token else "",
+        }
+    )
+
+
+async def compare_model_versions(registry: Registry, name: ModelName, versions: Versions) -> Record:
+    """Put 2 to 10 versions of a registered model side by side: metrics, params, signature, requirements.
+
+    The first is the baseline of the deltas.
+    """
+    found = [await registry.version(name, reference) for reference in versions]
+    runs = [await _as_run(registry, version) for version in found]
+    files = [describe_model(await registry.files(v, MODEL_FILES, limit=MODEL_FILE_LIMIT)) for v in found]
+    labels = [f"v{version.version}" for version in found]
+    facts = side_by_side(compare.compare_runs(runs), labels)
+    sources = Table(
+        ["label", "version", "aliases", "run_id", "model_id"],
+        [[f"v{v.version}", v.version, ", ".join(v.aliases), v.run_id, v.model_id] for v in found],
+    )
+    return Record(
+        {
+            "name": name,
+            **facts,
+            "runs": None,
+            "versions": sources.without_empty(keep=2),
+            **_file_differences(labels, files),
+        }
     )
 
 
@@ -87,12 +119,12 @@ async def register_model(
     model_uri: Annotated[str, Field(description="Instead of run: runs:/<run_id>/<model> or models:/m-<id>.")] = "",
     description: Description = "",
     tags: Tags = NOTHING,
-    alias: Alias = "",
+    alias: Annotated[Alias, Field(description="A free alias to give it, such as challenger.")] = "",
 ) -> Record:
     """Make a new version of a registered model from a model that a run logged.
 
     The same model registered again returns the version it has. promote_model moves an alias
-    through gates; alias here sets one without any.
+    through gates.
     """
     texts = {key: str(value) for key, value in tags.items()}
     registered = await registry.register(
@@ -102,84 +134,139 @@ async def register_model(
     return Record(_version_facts(registry, registered.version), hint=hint)
 
 
-async def promote_model(
+async def update_model(
     registry: Registry,
-    caller: Caller,
     name: ModelName,
-    version: Version,
-    alias: Alias = "champion",
-    gates: Annotated[
-        tuple[str, ...],
-        Field(
-            max_length=30,
-            description="Conditions that must all hold: metrics.accuracy >= 0.9, metrics.auc > champion + 0.005 "
-            "(the alias's holder), metrics.loss < champion - 1%, tags.reviewed = 'yes'.",
-        ),
-    ] = (),
-    dry_run: Annotated[bool, Field(description="Measure the gates and change nothing.")] = False,
-    reason: Annotated[str, Field(max_length=1_000, description="Why, for the record.")] = "",
+    version: Annotated[
+        Version, Field(description="Version to change: number, alias or latest. Left out: the model.")
+    ] = "",
+    description: Description = "",
+    tags: Tags = NOTHING,
+    alias: Annotated[Alias, Field(description="A free alias to give to the version. promote_model moves one.")] = "",
 ) -> Record:
-    """Point an alias of a registered model to a version, only when every gate holds.
+    """Describe or tag a registered model or one version of it, or give a version an alias that is free."""
+    changed = await registry.update(
+        name,
+        version,
+        description=description or None,
+        tags={key: str(value) for key, value in tags.items()},
+        alias=alias,
+    )
+    if isinstance(changed, ModelVersion):
+        return Record(_version_facts(registry, changed))
+    facts = {"name": changed.name, "description": changed.description, "tags": shown_tags(changed.tags)}
+    return Record({**facts, "aliases": dict(changed.version_by_alias), "url": registry.model_url(name)})
 
-    Shows each gate with the measured and the required value. The holder before is recorded.
-    """
-    check_alias(alias)
-    asked = parse_gates(gates)
-    candidate = await registry.version(name, version)
-    holder = await registry.holder(name, alias)
-    evidence = _evidence(await registry.facts(candidate))
-    champion = _evidence(await registry.facts(holder)) if holder else None
-    results = check_gates(asked, evidence, champion)
-    failed = [result for result in results if not result.passed]
-    previous = holder.version if holder else ""
-    promoted = not failed and not dry_run and previous != candidate.version
-    if promoted:
-        record = {"by": caller, "reason": reason, "gates": [_gate_record(result) for result in results]}
-        candidate = await registry.promote(candidate, alias, previous, record)
-    return Record(
-        {
-            "name": name,
-            "version": candidate.version,
-            "alias": alias,
-            "promoted": promoted,
-            "dry_run": dry_run or None,
-            "previous_version": previous,
-            "gates": _gates_table(results) if results else None,
-            "url": registry.model_url(name, candidate.version),
-        },
-        hint=_promotion_hint(failed, promoted, dry_run, alias, previous, candidate.version),
+
+async def _ask_delete(
+    context: Context[Any, Any], registry: Registry, name: str, version: str, alias: str, confirm_name: str
+) -> Confirmation | Elicit[Confirmation]:
+    if alias:
+        what = f"the alias '{alias}' of model '{name}'"
+    elif version:
+        found = await registry.version(name, version)
+        holds = f", which holds {', '.join(found.aliases)}" if found.aliases else ""
+        what = f"version {found.version} of model '{name}'{holds}, for good"
+    else:
+        card = await registry.get_model(name, max_versions=1)
+        newest = f" up to version {card.versions[0].version}" if card.versions else ""
+        what = f"registered model '{name}' with all versions{newest}, for good"
+    return ask(context, f"Delete {what}?", name=name, confirm_name=confirm_name)
+
+
+async def delete_model(
+    registry: Registry,
+    answer: Annotated[Answer, Resolve(_ask_delete)],
+    name: ModelName,
+    version: Annotated[Version, Field(description="Only this version: number, alias or latest.")] = "",
+    alias: Annotated[Alias, Field(description="Only this alias; no version goes.")] = "",
+    confirm_name: ConfirmName = "",
+) -> Record:
+    """Delete a registered model, one of its versions, or an alias. Models and versions cannot be restored."""
+    need_yes(answer)
+    await registry.delete(name, version=version, alias=alias)
+    return Record({"name": name, "version": version, "alias": alias, "deleted": True})
+
+
+def _versions_table(versions: Sequence[ModelVersion], runs: Mapping[str, Run]) -> Table:
+    known = [runs[v.run_id] for v in versions if v.run_id in runs]
+    metrics = sorted({f"metrics.{key}" for run in known for key in run.metrics})[:METRIC_COLUMNS]
+    columns = ["version", "aliases", "status", "stage", "run_id", "model_id", "created", *metrics, "datasets"]
+    rows: list[list[Any]] = []
+    for v in versions:
+        run = runs.get(v.run_id)
+        rows.append(
+            [
+                v.version,
+                ", ".join(v.aliases),
+                "" if v.status == "READY" else v.status,
+                "" if v.stage == "None" else v.stage,
+                v.run_id,
+                v.model_id,
+                moment(v.creation_time),
+                *(run_cell(run, metric) if run else "" for metric in metrics),
+                ", ".join(dataset.name for dataset in run.datasets) if run else "",
+                ", ".join(f"{key}={value}" for key, value in shown_tags(v.tags).items()),
+                v.description,
+            ]
+        )
+    return Table([*columns, "tags", "description"], rows).without_empty(keep=1)
+
+
+def _history_table(events: Sequence[PromotionEvent]) -> Table:
+    latest = events[: -PROMOTIONS_SHOWN - 1 : -1]
+    rows = [
+        [
+            moment(event.time),
+            event.kind,
+            event.seat,
+            event.version,
+            event.from_version,
+            event.by,
+            "; ".join(f"{gate.get('gate', '')} ({gate.get('measured', '')})" for gate in event.gates),
+            event.reason,
+        ]
+        for event in latest
+    ]
+    more = f"{len(events) - len(latest)} earlier entries are not shown." if len(events) > len(latest) else ""
+    columns = ["time", "event", "alias", "version", "from_version", "by", "gates", "reason"]
+    return Table(columns, rows, hint=more).without_empty(keep=4)
+
+
+async def _as_run(registry: RegistryOperations, version: ModelVersion) -> Run:
+    """A version with its metrics and params in the form that comparisons take."""
+    facts = await registry.facts(version)
+    return Run(
+        run_id=f"v{version.version}",
+        experiment_id="",
+        run_name=f"v{version.version}",
+        status="FINISHED",
+        metrics=facts.metrics,
+        params=facts.params,
     )
 
 
-def _promotion_hint(
-    failed: list[GateResult], promoted: bool, dry_run: bool, alias: str, previous: str, version: str
-) -> str:
-    holds = f"version {previous}" if previous else "no version"
-    if failed:
-        texts = ", ".join(result.gate for result in failed)
-        return f"Not promoted: {len(failed)} of the gates failed ({texts}). '{alias}' stays with {holds}."
-    if previous == version:
-        return f"Version {version} has '{alias}' already; nothing was changed."
-    if dry_run:
-        return (
-            f"Every gate holds. Nothing was changed; without dry_run '{alias}' moves from {holds} to version {version}."
+def _file_differences(labels: Sequence[str], files: Sequence[ModelFiles]) -> dict[str, Any]:
+    """Signature, input example, flavors and requirements, where they are not the same in all versions."""
+    rows = [
+        [what, *values]
+        for what, values in (
+            ("inputs", [f.inputs for f in files]),
+            ("outputs", [f.outputs for f in files]),
+            ("input_example", [f.input_example for f in files]),
+            ("flavors", [f.flavors for f in files]),
+            ("model_size", [f.model_size for f in files]),
         )
-    return "" if promoted else "Nothing was changed."
-
-
-def _gates_table(results: tuple[GateResult, ...]) -> Table:
-    rows = [[r.gate, "passed" if r.passed else "failed", r.measured, r.required, r.reason] for r in results]
-    columns = ["gate", "result", "measured", "required", "reason"]
-    kept = [i for i in range(len(columns)) if i < 4 or any(row[i] for row in rows)]
-    return Table([columns[i] for i in kept], [[row[i] for i in kept] for row in rows])
-
-
-def _gate_record(result: GateResult) -> dict[str, str]:
-    return {"gate": result.gate, "measured": result.measured or "", "required": result.required or ""}
-
-
-def _evidence(facts: VersionFacts) -> Evidence:
-    return Evidence(metrics=facts.metrics, params=facts.params, tags=facts.tags)
+        if len(set(values)) > 1
+    ]
+    names = sorted({name for f in files for name in f.requirements})
+    pins = [[name, *(f.requirements.get(name, "") for f in files)] for name in names]
+    changed = [row for row in pins if len(set(row[1:])) > 1]
+    return {
+        "model": Table(["what", *labels], rows) if rows else None,
+        "requirements": Table(["package", *labels], changed) if changed else None,
+        "requirements_equal": len(pins) - len(changed),
+    }
 
 
 def _version_facts(registry: RegistryOperations, version: ModelVersion) -> dict[str, Any]:
@@ -194,30 +281,6 @@ def _version_facts(registry: RegistryOperations, version: ModelVersion) -> dict[
         "tags": shown_tags(version.tags),
         "url": registry.model_url(version.name, version.version),
     }
-
-
-def _versions_table(versions: tuple[ModelVersion, ...], runs: Any) -> tuple[list[str], list[list[Any]]]:
-    known: list[Run] = [runs[v.run_id] for v in versions if v.run_id in runs]
-    metrics = sorted({f"metrics.{key}" for run in known for key in run.metrics})[:_METRIC_COLUMNS]
-    columns = ["version", "aliases", "status", "stage", "run_id", "created", *metrics, "tags", "description"]
-    rows: list[list[Any]] = []
-    for v in versions:
-        run = runs.get(v.run_id)
-        rows.append(
-            [
-                v.version,
-                ", ".join(v.aliases),
-                "" if v.status == "READY" else v.status,
-                "" if v.stage in ("None", "") else v.stage,
-                v.run_id,
-                moment(v.creation_time),
-                *(run_cell(run, metric) if run else "" for metric in metrics),
-                ", ".join(f"{key}={value}" for key, value in shown_tags(v.tags).items()),
-                v.description,
-            ]
-        )
-    kept = [i for i in range(len(columns)) if i == 0 or any(row[i] != "" for row in rows)]
-    return [columns[i] for i in kept], [[row[i] for i in kept] for row in rows]
 
 
 def _newest(model: RegisteredModel) -> str:

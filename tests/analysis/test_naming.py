@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_server.analysis.naming import closest, direction_of, suggestion
+from mcp_server.analysis.naming import direction_of
+from mcp_server.suggestions import closest, suggestion
 
 KNOWN = ["accuracy", "val_accuracy", "val_loss", "train_loss", "f1", "precision@5", "rmse"]
 SMALLER_IS_BETTER = """

@@ -1,0 +1,81 @@
+"""What the files beside a model say of it: signature, flavors, requirements. Nothing is loaded or run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+MODEL_FILES: Final = ("MLmodel", "requirements.txt")
+
+_REQUIREMENT: Final = re.compile(r"\s*(?P<name>[A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?\s*(?P<pin>[^#;]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """Texts that can be put side by side; empty where a file does not say."""
+
+    inputs: str = ""
+    outputs: str = ""
+    """Columns with their types, as `age: long, name: string`."""
+    input_example: str = ""
+    """`yes` when the model was logged with one."""
+    flavors: str = ""
+    model_size: str = ""
+    """Bytes."""
+    requirements: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Version condition by package name, in lower case."""
+
+
+def describe_model(texts: Mapping[str, str]) -> ModelFiles:
+    """The facts in an MLmodel and a requirements.txt, given by name; a file that is absent or broken says nothing.
+
+    Source: MLflow's model format; https://mlflow.org/docs/latest/ml/model.
+    """
+    model = _yaml(texts.get("MLmodel", ""))
+    signature = _mapping(model.get("signature"))
+    return ModelFiles(
+        inputs=_columns(signature.get("inputs")),
+        outputs=_columns(signature.get("outputs")),
+        input_example="yes" if model.get("saved_input_example_info") else "",
+        flavors=", ".join(sorted(_mapping(model.get("flavors")))),
+        model_size=str(model.get("model_size_bytes") or ""),
+        requirements=_requirements(texts.get("requirements.txt", "")),
+    )
+
+
+def _yaml(text: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        return _mapping(yaml.safe_load(text))
+    except yaml.YAMLError:
+        return {}
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _columns(schema: object) -> str:
+    """MLflow keeps a schema as JSON inside the YAML: columns with name and type, or tensors with dtype and shape."""
+    try:
+        columns: object = json.loads(schema) if isinstance(schema, str) else []
+    except ValueError:
+        return ""
+    found = cast("list[object]", columns) if isinstance(columns, list) else []
+    return ", ".join(_column(_mapping(column)) for column in found)
+
+
+def _column(column: Mapping[str, Any]) -> str:
+    tensor = _mapping(column.get("tensor-spec"))
+    kind = f"{tensor.get('dtype')}{tensor.get('shape')}" if tensor else str(column.get("type", ""))
+    optional = "" if column.get("required", True) else " (optional)"
+    return f"{column['name']}: {kind}{optional}" if column.get("name") else f"{kind}{optional}"
+
+
+def _requirements(text: str) -> dict[str, str]:
+    found = (_REQUIREMENT.match(line) for line in text.splitlines() if line.strip() and not line.startswith(("#", "-")))
+    return {match["name"].lower(): match["pin"].strip() or "any" for match in found if match}
