@@ -128,7 +128,7 @@ async def test_a_fault_at_any_request_and_the_same_call_again_end_in_one_complet
         assert run["run_id"] == again["run_id"]
         await assert_complete(mock_engine, run)
         async with connect(healthy) as agent:
-            await agent.ask("delete_runs", runs=[run["run_id"]])
+            await agent.ask("delete_runs", runs=[run["run_id"]], confirm_name="baseline")
     pytest.fail("one log_run sent more requests than any should")
 
 

@@ -101,7 +101,7 @@ async def test_experiments_are_made_found_changed_deleted_and_restored(engine: A
         made = await agent.ask("create_experiment", name=old, description="Why", tags={"team": "vision"})
         await agent.ask("update_experiment", experiment=old, name=new)
         (found,) = await agent.rows("search_experiments", name_contains=new)
-        await agent.ask("delete_experiment", experiment=new)
+        await agent.ask("delete_experiment", experiment=new, confirm_name=new)
         gone = await agent.ask("search_experiments", name_contains=new)
         restored = await agent.ask("update_experiment", experiment=new, restore=True)
     assert found["experiment_id"] == made["experiment_id"]
@@ -114,8 +114,9 @@ async def test_deleted_runs_disappear_and_come_back(engine: Any, name: Any):
     """delete_runs is soft: update_run with restore brings the run back."""
     churn = name("churn")
     async with connect(engine) as agent:
-        run = (await agent.ask("log_run", experiment=churn))["run_id"]
-        await agent.ask("delete_runs", runs=[run])
+        logged = await agent.ask("log_run", experiment=churn)
+        run = logged["run_id"]
+        await agent.ask("delete_runs", runs=[run], confirm_name=logged["run_name"])
         assert (await agent.ask("search_runs", experiments=[churn]))["rows"] == []
         await agent.ask("update_run", run=run, restore=True, tags={"kept": "yes"})
         assert [row["run_id"] for row in await agent.rows("search_runs", experiments=[churn])] == [run]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
+from mcp.server.mcpserver import Context, Elicit, Resolve
 from pydantic import Field
 
 from mcp_server.mlflow_integration.entities import Experiment
 from mcp_server.mlflow_integration.tracking import NOTE_TAG
 from mcp_server.rendering import Record, Table, moment
+from mcp_server.tools._confirm import Answer, Confirmation, ConfirmName, ask, need_yes
 from mcp_server.tools._context import Tracking
 from mcp_server.tools._params import (
     NOTHING,
@@ -88,8 +90,22 @@ async def update_experiment(
     return _record(tracking, changed)
 
 
-async def delete_experiment(tracking: Tracking, experiment: ExperimentRef) -> Record:
+async def _ask_delete(
+    context: Context[Any, Any], tracking: Tracking, experiment: str, confirm_name: str
+) -> Confirmation | Elicit[Confirmation]:
+    found = await tracking.references.experiment(experiment)
+    question = f"Delete experiment '{found.name}' with its runs? update_experiment can restore it."
+    return ask(context, question, name=found.name, confirm_name=confirm_name)
+
+
+async def delete_experiment(
+    tracking: Tracking,
+    answer: Annotated[Answer, Resolve(_ask_delete)],
+    experiment: ExperimentRef,
+    confirm_name: ConfirmName = "",
+) -> Record:
     """Delete an experiment with its runs. update_experiment with restore=true brings it back until MLflow purges it."""
+    need_yes(answer)
     deleted = await tracking.delete_experiment(experiment)
     return Record(
         {"experiment_id": deleted.experiment_id, "name": deleted.name, "lifecycle_stage": "deleted"},

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
+from mcp.server.mcpserver import Context, Elicit, Resolve
 from pydantic import Field
 
 from mcp_server.mlflow_integration.content import RunContent, run_content
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.recording import Recorded, RunDraft
 from mcp_server.rendering import Record, Table, moment
+from mcp_server.tools._confirm import Answer, Confirmation, ConfirmName, ask, need_yes
 from mcp_server.tools._context import Recording, Tracking
 from mcp_server.tools._params import (
     NOTHING,
@@ -33,6 +35,9 @@ from mcp_server.tools._params import (
     Tags,
 )
 from mcp_server.tools._views import clause_columns, left_out_hint, run_cell, run_columns, run_facts
+
+NAMED_RUNS: Final = 5
+"""Runs that a question names; the rest are counted."""
 
 WriteExperiment = Annotated[
     ExperimentRef, Field(description="Experiment id, name or UI link; a new name makes it. Left out: the default.")
@@ -214,8 +219,26 @@ async def update_run(
     return await _record(tracking, changed)
 
 
-async def delete_runs(tracking: Tracking, runs: RunRefs) -> Table:
+async def _ask_delete(
+    context: Context[Any, Any], tracking: Tracking, runs: tuple[str, ...], confirm_name: str
+) -> Confirmation | Elicit[Confirmation]:
+    found = await tracking.get_runs(runs)
+    names = ", ".join(run.run_name or run.run_id for run in found[:NAMED_RUNS])
+    if len(found) == 1:
+        return ask(context, f"Delete run {names}? update_run can restore it.", name=names, confirm_name=confirm_name)
+    more = f" and {len(found) - NAMED_RUNS} more" if len(found) > NAMED_RUNS else ""
+    question = f"Delete {len(found)} runs: {names}{more}? update_run can restore them."
+    return ask(context, question, name=f"{len(found)} runs", confirm_name=confirm_name)
+
+
+async def delete_runs(
+    tracking: Tracking,
+    answer: Annotated[Answer, Resolve(_ask_delete)],
+    runs: RunRefs,
+    confirm_name: ConfirmName = "",
+) -> Table:
     """Delete runs. update_run with restore=true brings one back until MLflow purges it."""
+    need_yes(answer)
     deleted = await tracking.delete_runs(runs)
     rows = [[run.run_id, run.run_name, "deleted"] for run in deleted]
     return Table(["run_id", "run_name", "lifecycle_stage"], rows, hint="update_run with restore=true brings one back.")
