@@ -34,9 +34,6 @@ from mcp_server.demo_training import EPOCHS
 from mcp_server.mlflow_integration.locate import locate
 from mcp_server.settings import Settings, variable_of
 
-MODEL: Final = "digits"
-"""The registered model that the demo makes."""
-
 _ID: Final = 8
 """Characters of a run id that calls quote: an agent may shorten them, and a person can still read the line."""
 
@@ -51,7 +48,8 @@ class _Place:
 
     shown_uri: str
     """Without credentials."""
-    experiment: str
+    name: str
+    """Of the experiment and of the registered model that are made."""
     environment: dict[str, str]
     folder: Path | None
     """The demo's own fresh folder; None when a person named another MLflow."""
@@ -88,7 +86,7 @@ def _place(settings: Settings) -> _Place:
         location = locate(settings)
         environment = {**os.environ, variable_of("mock_mode"): "false", variable_of("toolsets"): "all"}
         environment[variable_of("tracking_uri")] = location.tracking_uri
-        # The runs of an earlier demo may be there too.
+        # An earlier demo may have been there.
         return _Place(location.shown_uri, f"digits-{datetime.now():%Y%m%d-%H%M%S}", environment, None)
     folder = Path(tempfile.mkdtemp(prefix="mcp-server-mlflow-demo-"))
     uri = f"sqlite:///{(folder / 'mlflow.db').as_posix()}"
@@ -145,9 +143,7 @@ async def _work(stage: _Stage, place: _Place, log: TextIO) -> None:
 
     stage.heading("Which of them are worth a look?")
     columns = ["metrics.accuracy", "params.model", "params.learning_rate", "duration"]
-    await stage.ask(
-        "search_runs", experiments=[place.experiment], filter_string="metrics.accuracy > 0.9", columns=columns
-    )
+    await stage.ask("search_runs", experiments=[place.name], filter_string="metrics.accuracy > 0.9", columns=columns)
 
     stage.heading("What sets them apart?")
     await stage.ask("compare_runs", runs=list(run_ids.values()))
@@ -156,23 +152,24 @@ async def _work(stage: _Stage, place: _Place, log: TextIO) -> None:
     await stage.ask("get_metric_history", runs=[run_ids["network"]], metrics=["train_loss", "val_loss"], max_points=8)
 
     stage.heading("Which is best?")
-    ranking = await stage.ask("rank_runs", metric="accuracy", experiments=[place.experiment])
+    ranking = await stage.ask("rank_runs", metric="accuracy", experiments=[place.name])
     best, second = (row[ranking["columns"].index("run_id")][:_ID] for row in ranking["rows"][:2])
 
     stage.heading("The best goes into the model registry, and becomes champion if it is good enough")
-    version = await stage.ask("register_model", name=MODEL, run=best)
+    version = await stage.ask("register_model", name=place.name, run=best)
     gates = ["metrics.accuracy >= 0.95", "metrics.val_loss < 0.25"]
-    await _promote(stage, version["version"], gates, expected=True)
+    await _promote(stage, version, gates, expected=True)
 
     stage.heading("A challenger that is not clearly better is refused")
-    version = await stage.ask("register_model", name=MODEL, run=second)
-    await _promote(stage, version["version"], ["metrics.accuracy > champion + 0.005"], expected=False)
+    version = await stage.ask("register_model", name=place.name, run=second)
+    await _promote(stage, version, ["metrics.accuracy > champion + 0.005"], expected=False)
 
 
-async def _promote(stage: _Stage, version: str, gates: Sequence[str], *, expected: bool) -> None:
-    answer = await stage.ask("promote_model", name=MODEL, version=version, alias="champion", gates=gates)
+async def _promote(stage: _Stage, version: dict[str, Any], gates: Sequence[str], *, expected: bool) -> None:
+    name, number = version["name"], version["version"]
+    answer = await stage.ask("promote_model", name=name, version=number, alias="champion", gates=gates)
     if answer["promoted"] is not expected:
-        raise DemoError(f"Version {version} should {'' if expected else 'not '}have been promoted.")
+        raise DemoError(f"Version {number} should {'' if expected else 'not '}have been promoted.")
 
 
 def _train(console: Console, place: _Place, log: TextIO) -> dict[str, str]:
@@ -180,7 +177,7 @@ def _train(console: Console, place: _Place, log: TextIO) -> dict[str, str]:
 
     Raises: DemoError: it failed.
     """
-    command = [sys.executable, "-W", "ignore", "-m", "mcp_server.demo_training", place.experiment]
+    command = [sys.executable, "-W", "ignore", "-m", "mcp_server.demo_training", place.name]
     run_ids: dict[str, str] = {}
     with (
         _progress(console) as progress,
@@ -221,6 +218,8 @@ def _say_how_to_go_on(console: Console, place: _Place) -> None:
     if place.folder:
         _say(console, "Open it in the MLflow UI, at http://127.0.0.1:5000 once this runs:")
         console.print(f"{_for_shell('mlflow')} server --backend-store-uri {place.shown_uri}", markup=False)
+    else:
+        _say(console, f"The experiment and the model at {place.shown_uri} are called {place.name}.")
     _say(console, "Let Claude Desktop work with it (Settings, Developer, Edit Config; then restart it):")
     server = {"command": _installed("mcp-server-mlflow"), "env": {variable_of("tracking_uri"): place.shown_uri}}
     console.print(json.dumps({"mcpServers": {"mlflow": server}}), markup=False)

@@ -43,7 +43,7 @@ class PromotionPolicy:
 
         Raises: InvalidInputError: a gate asked for is weaker than a required one; the text cites its line.
         """
-        required = [r for r in self.required if fnmatchcase(model, r.model) and fnmatchcase(seat, r.alias)]
+        required = self._rules(model, seat)
         for gate in asked:
             for rule in required:
                 if implies(rule.gate, gate) and not implies(gate, rule.gate):
@@ -52,6 +52,17 @@ class PromotionPolicy:
                         f"'{rule.gate.text}' (line {rule.line}, for {rule.model}). Leave it out or ask for more."
                     )
         return tuple(dict.fromkeys([*(rule.gate for rule in required), *asked]))
+
+    def need_none(self, model: str, alias: str) -> None:
+        """Raises: InvalidInputError: the policy guards this alias, so it is given only through its gates."""
+        if alias and (rules := self._rules(model, alias)):
+            raise InvalidInputError(
+                f"The promotion policy guards the alias '{alias}' of '{model}' (line {rules[0].line}, for "
+                f"{rules[0].model}); promote_model gives it, through the gates."
+            )
+
+    def _rules(self, model: str, seat: str) -> list[RequiredGate]:
+        return [rule for rule in self.required if fnmatchcase(model, rule.model) and fnmatchcase(seat, rule.alias)]
 
 
 def read_policy(path: Path | None) -> PromotionPolicy:

@@ -16,7 +16,7 @@ from mcp_server.mlflow_integration.registry import Registry as RegistryOperation
 from mcp_server.rendering import Record, Table, moment
 from mcp_server.tools._comparison import side_by_side
 from mcp_server.tools._confirm import Answer, Confirmation, ConfirmName, ask, need_yes
-from mcp_server.tools._context import Promotions, Registry
+from mcp_server.tools._context import Policy, Promotions, Registry
 from mcp_server.tools._params import (
     NOTHING,
     Alias,
@@ -113,6 +113,7 @@ async def compare_model_versions(registry: Registry, name: ModelName, versions: 
 
 async def register_model(
     registry: Registry,
+    policy: Policy,
     name: Annotated[str, Field(min_length=1, max_length=500, description="Registered model; a new name makes it.")],
     run: Annotated[RunRef, Field(description="Run whose logged model becomes the version.")] = "",
     model: Annotated[str, Field(description="Which of the run's models, by name or id, if it logged several.")] = "",
@@ -126,6 +127,7 @@ async def register_model(
     The same model registered again returns the version it has. promote_model moves an alias
     through gates.
     """
+    policy.need_none(name, alias)
     texts = {key: str(value) for key, value in tags.items()}
     registered = await registry.register(
         name, run=run, model=model, model_uri=model_uri, description=description, tags=texts, alias=alias
@@ -136,6 +138,7 @@ async def register_model(
 
 async def update_model(
     registry: Registry,
+    policy: Policy,
     name: ModelName,
     version: Annotated[
         Version, Field(description="Version to change: number, alias or latest. Left out: the model.")
@@ -145,6 +148,7 @@ async def update_model(
     alias: Annotated[Alias, Field(description="A free alias to give to the version. promote_model moves one.")] = "",
 ) -> Record:
     """Describe or tag a registered model or one version of it, or give a version an alias that is free."""
+    policy.need_none(name, alias)
     changed = await registry.update(
         name,
         version,
