@@ -1,0 +1,81 @@
+"""Client CPU: one page of 1,000 runs over HTTP as entities, against json.loads of the same body.
+
+CPU time of this process only; MLflow works in its own. MLflow's client is there for comparison.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+from measure import Report, Rest, fill_database, median, mlflow_server, run, seconds
+
+from mcp_server.mlflow_integration import api as api_module
+from mcp_server.mlflow_integration.engine import Engine, open_engine
+from mcp_server.settings import Settings
+
+RUNS = 1_000
+ROUNDS = 15
+CPU = time.process_time
+
+
+async def page(engine: Engine) -> None:
+    found = await engine.api.search_runs(["1"], max_results=RUNS)
+    if len(found.items) != RUNS:
+        raise RuntimeError(f"{len(found.items)} runs came instead of {RUNS}")
+
+
+def with_ours(engine: Engine, body: bytes) -> tuple[list[float], list[float], list[float]]:
+    """CPU seconds of our page, of json.loads, and of our page once the body is here, in turn."""
+
+    async def rounds() -> tuple[list[float], list[float], list[float]]:
+        ours: list[float] = []
+        floor: list[float] = []
+        built: list[float] = []
+        await page(engine)
+        for _ in range(ROUNDS):
+            began = CPU()
+            await page(engine)
+            ours.append(CPU() - began)
+            floor.append(seconds(lambda: json.loads(body), CPU))
+            built.append(seconds(lambda: build(body), CPU))
+        await engine.aclose()
+        return ours, floor, built
+
+    return anyio.run(rounds)
+
+
+def build(body: bytes) -> Any:
+    return api_module._page(api_module._json_object(body) or {}, "runs", api_module._run)
+
+
+def with_mlflow(address: str) -> list[float]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(address)
+    client.search_runs(["1"], max_results=RUNS)
+    return [seconds(lambda: client.search_runs(["1"], max_results=RUNS), CPU) for _ in range(5)]
+
+
+def main() -> None:
+    report = Report(f"client CPU: one page of {RUNS:,} runs over HTTP, medians of {ROUNDS} rounds in turn")
+    with tempfile.TemporaryDirectory(prefix="benchmark-", ignore_cleanup_errors=True) as folder:
+        database = Path(folder) / "mlflow.db"
+        fill_database(database, RUNS)
+        with mlflow_server(database) as address, Rest(address) as rest:
+            body = rest.client.post("runs/search", json={"experiment_ids": ["1"], "max_results": RUNS}).content
+            ours, floor, built = with_ours(open_engine(Settings.load(tracking_uri=address)), body)
+            theirs = with_mlflow(address)
+    report.add("bytes of MLflow's JSON", len(body), "bytes")
+    report.add("api.search_runs, transport and entities", median(ours), "s", reference=median(floor), most_ratio=1.5)
+    report.add("  of it parsing and entities", median(built), "s", reference=median(floor))
+    report.add("MlflowClient.search_runs", median(theirs), "s", reference=median(floor))
+    report.show()
+
+
+if __name__ == "__main__":
+    run(main)
