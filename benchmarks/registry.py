@@ -92,7 +92,9 @@ async def measure(report: Report, engine: Engine, database: Path) -> None:
                 ours.append(await timed(lambda t=tool, a=arguments: client.call_tool(t, a)))
                 theirs.append(await timed(plain))
             report.add(f"{tool}: time", median(ours), "s", reference=median(theirs))
-            report.add(f"{tool}: bytes, both halves", size(result), "B", most=ANSWER_LIMIT)
+            report.add(
+                f"{tool}: bytes, both halves", size(result.model_dump_json(exclude_none=True)), "B", most=ANSWER_LIMIT
+            )
 
         pages, token = 0, ""
         began = time.perf_counter()
