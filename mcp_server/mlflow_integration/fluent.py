@@ -62,7 +62,7 @@ def _claim(store: Store, exclusive: bool) -> _Claim:
     with _changed:
         _changed.wait_for(lambda: all(other.store == store for other in _claims if other.exclusive))
         if not _claims:
-            _before = (_tracking()._tracking_uri, _registry()._registry_uri)
+            _before = _current()
         _claims.append(claim)
         _apply()
     return claim
@@ -71,7 +71,9 @@ def _claim(store: Store, exclusive: bool) -> _Claim:
 def _release(claim: _Claim) -> None:
     with _changed:
         _claims.remove(claim)
-        _apply()
+        # What the script itself set meanwhile stays.
+        if _claims or _current() == (claim.store.tracking_uri, claim.store.registry_uri):
+            _apply()
         _changed.notify_all()
 
 
@@ -80,7 +82,7 @@ def _apply() -> None:
     if _claims:
         store = next((claim.store for claim in _claims if claim.exclusive), _claims[-1].store)
         tracking_uri, registry_uri = store.tracking_uri, store.registry_uri
-    if (_tracking()._tracking_uri, _registry()._registry_uri) == (tracking_uri, registry_uri):
+    if _current() == (tracking_uri, registry_uri):
         return
     # MLflow writes both into the environment, where the next reader would take them for the user's setting.
     environment = {name: os.environ.get(name) for name in _VARIABLES}
@@ -94,12 +96,8 @@ def _apply() -> None:
             os.environ[name] = value
 
 
-# `get_tracking_uri` cannot tell what was set by a call from what the environment says.
-
-
-def _tracking() -> Any:
-    return import_module("mlflow.tracking._tracking_service.utils")
-
-
-def _registry() -> Any:
-    return import_module("mlflow.tracking._model_registry.utils")
+def _current() -> tuple[str | None, str | None]:
+    """What was set by a call; `mlflow.get_tracking_uri` would not tell it from what the environment says."""
+    tracking: Any = import_module("mlflow.tracking._tracking_service.utils")
+    registry: Any = import_module("mlflow.tracking._model_registry.utils")
+    return tracking._tracking_uri, registry._registry_uri

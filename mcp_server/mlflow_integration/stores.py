@@ -123,7 +123,7 @@ def _open_databases(location: Location, settings: Settings) -> None:
     assert store is not None
     for uri in {store.tracking_uri, store.registry_uri}:
         path = sqlite_path(uri)
-        if path is not None and not settings.tracking_uri:
+        if path is not None and uri == location.tracking_uri and not settings.tracking_uri:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # A wrong path is an answer in itself: before the import of mlflow, which takes seconds.
         new = path is not None and database.is_new_sqlite(path, read_only=False)

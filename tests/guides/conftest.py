@@ -36,26 +36,25 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     os.environ.update(kept)
 
 
-class _process_settings_put_back:  # noqa: N801 - it reads as a sentence
-    def __init__(self, mlflow: Any) -> None:
-        self._mlflow = mlflow
+@contextmanager
+def _process_settings_put_back(mlflow: Any) -> Iterator[None]:
+    from mlflow.tracking import fluent
+    from mlflow.tracking._model_registry import utils as registry
+    from mlflow.tracking._tracking_service import utils as tracking
 
-    def __enter__(self) -> None:
-        from mlflow.tracking import fluent
-        from mlflow.tracking._model_registry import utils as registry
-        from mlflow.tracking._tracking_service import utils as tracking
-
-        self._kept = [
-            (tracking, "_tracking_uri", tracking._tracking_uri),
-            (registry, "_registry_uri", registry._registry_uri),
-            (fluent, "_active_experiment_id", fluent._active_experiment_id),
-        ]
-
-    def __exit__(self, *_: object) -> None:
-        while self._mlflow.active_run():
-            self._mlflow.end_run()
-        for module, name, value in self._kept:
-            setattr(module, name, value)
+    kept = [
+        (module, name, getattr(module, name))
+        for module, name in (
+            (tracking, "_tracking_uri"),
+            (registry, "_registry_uri"),
+            (fluent, "_active_experiment_id"),
+        )
+    ]
+    yield
+    while mlflow.active_run():
+        mlflow.end_run()
+    for module, name, value in kept:
+        setattr(module, name, value)
 
 
 @pytest.fixture(autouse=True)

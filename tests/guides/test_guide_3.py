@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
@@ -67,6 +69,35 @@ def test_s3_configuration_minio():
     with tracker.start_run() as run_id:
         tracker.log_metric("accuracy", 0.9)
     assert tracker.get_run(run_id)["artifact_uri"] == f"s3://mlflow-artifacts/on_minio/{run_id}/artifacts"
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+def test_artifacts_go_to_the_endpoint(files):
+    """The upload itself, to a stand-in for MinIO on loopback."""
+    pytest.importorskip("boto3", reason="boto3 is not installed: no upload to S3 was tried")
+    received: dict[str, bytes] = {}
+
+    class Bucket(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            received[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("ETag", '"1"')
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Bucket) as minio:
+        threading.Thread(target=minio.serve_forever).start()
+        os.environ["MLFLOW_S3_ENDPOINT_URL"] = f"http://127.0.0.1:{minio.server_port}"
+        os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = "minioadmin"
+        tracker = get_mlflow_tracker("uploaded", artifact_location="s3://bucket/uploaded")
+        with tracker.start_run() as run_id:
+            tracker.log_artifact("model.pkl")
+        minio.shutdown()
+
+    assert [path for path, content in received.items() if b"content" in content] == [
+        f"/bucket/uploaded/{run_id}/artifacts/model.pkl"
+    ]
 
 
 @block("Common Tasks / Set Experiment")

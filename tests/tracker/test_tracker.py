@@ -300,6 +300,27 @@ def test_mlflow_is_left_as_it_was_found():
     assert tracker.get_run(run_id)["params"] == {"fluent": "too"}
 
 
+@once
+def test_what_a_script_says_to_mlflow_inside_a_run_stays():
+    import mlflow
+
+    with get_mlflow_tracker().start_run():
+        mlflow.set_tracking_uri("sqlite:///own.db")
+
+    assert mlflow.get_tracking_uri() == "sqlite:///own.db"
+
+
+@once
+def test_a_file_store_that_mlflow_was_told_to_allow_is_used(tmp_path):
+    os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+    tracker = get_mlflow_tracker("old", tracking_uri="file:./mlruns")
+
+    with tracker.start_run() as run_id:
+        tracker.log_text("a", "a.txt")
+
+    assert (tmp_path / "mlruns" / tracker.experiment_id / run_id / "artifacts" / "a.txt").exists()
+
+
 @everywhere
 def test_a_search_gives_as_many_runs_as_asked_for_and_a_frame_of_them(name):
     tracker = get_mlflow_tracker(name("searched"))
