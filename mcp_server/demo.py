@@ -84,8 +84,10 @@ def _place(settings: Settings) -> _Place:
         if settings.read_only:
             raise DemoError("It records runs and registers models, and this server is read-only.")
         location = locate(settings)
-        environment = {**os.environ, variable_of("mock_mode"): "false", variable_of("toolsets"): "all"}
-        environment[variable_of("tracking_uri")] = location.tracking_uri
+        # MLflow's client, in the training script, takes minutes to give up a server that went away.
+        environment = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", **os.environ}
+        told = {"tracking_uri": location.tracking_uri, "mock_mode": "false", "toolsets": "all"}
+        environment |= {variable_of(name): value for name, value in told.items()}
         # An earlier demo may have been there.
         return _Place(location.shown_uri, f"digits-{datetime.now():%Y%m%d-%H%M%S}", environment, None)
     folder = Path(tempfile.mkdtemp(prefix="mcp-server-mlflow-demo-"))
