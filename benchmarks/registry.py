@@ -1,4 +1,4 @@
-"""1,000 registered models of 10 versions: search_models and get_model through the tools, against MLflow's calls beneath."""
+"""1,000 registered models of 10 versions: search_models and get_model through the tools, against MLflow's calls."""
 
 from __future__ import annotations
 

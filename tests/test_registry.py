@@ -89,7 +89,7 @@ async def test_a_run_with_several_models_asks_which_one(mock_engine: Engine, log
         made = await agent.ask("register_model", name="churn", run=run, model="large", alias="challenger")
         again = await agent.ask("register_model", name="churn", run=run, model="large", alias="challenger")
     assert "small (m-" in ambiguous
-    assert "It logged: small, large" in unknown
+    assert "It logged: large, small" in unknown
     assert made["aliases"] == ["challenger"]
     assert (again["version"], "no new version" in again["hint"]) == (made["version"], True)
 

@@ -300,6 +300,7 @@ class Registry:
         if match := _MODEL_ID.fullmatch(model):
             return await self._from_logged_model(await self._need_logged_model(match["id"]))
         logged = [found for model_id in run.logged_model_ids if (found := await self._logged_model(model_id))]
+        logged.sort(key=lambda found: (found.name, found.model_id))
         named = [found for found in logged if found.name == model] if model else logged
         if len(named) > 1:
             listed = ", ".join(f"{found.name} ({found.model_id})" for found in named)
