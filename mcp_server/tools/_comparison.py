@@ -30,11 +30,14 @@ def run_labels(runs: Sequence[Run]) -> list[str]:
 
 def side_by_side(comparison: Comparison, labels: Sequence[str]) -> dict[str, Any]:
     """A column for each thing compared: what differs in params and circumstances, metrics with deltas and the best."""
-    runs = [[label, r.run_id, r.run_name, r.mark] for label, r in zip(labels, comparison.runs, strict=True)]
+    runs = [
+        [r.run_id, r.run_name, label if label != r.run_name else "", r.mark]
+        for label, r in zip(labels, comparison.runs, strict=True)
+    ]
     return {
-        "runs": Table(["label", "run_id", "run_name", "mark"], runs).without_empty(keep=3),
+        "runs": Table(["run_id", "run_name", "label", "mark"], runs).without_empty(keep=2),
         "params": _differences("param", labels, comparison.params),
-        "params_equal": comparison.params_equal,
+        "params_equal_in_all": comparison.params_equal,
         "metrics": _metrics(comparison, labels),
         "differences": _differences("what", labels, comparison.circumstances),
         "repeats": _repeats(comparison),
@@ -55,7 +58,7 @@ def one_per_row(comparison: Comparison, runs: Sequence[Run]) -> dict[str, Any]:
     rows = [[run_cell(run, column) for column in columns] for run in runs]
     return {
         "runs": Table(columns, rows, hint=left_out_hint(left_out, "columns of search_runs")),
-        "params_equal": comparison.params_equal,
+        "params_equal_in_all": comparison.params_equal,
         "differing_too": [difference.key for difference in comparison.circumstances],
         "best": _winners(comparison),
         "repeats": _repeats(comparison),

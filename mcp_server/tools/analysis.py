@@ -95,7 +95,7 @@ async def get_metric_history(
     metrics: Annotated[MetricNames, Field(min_length=1, max_length=20, description="Metric names, such as val_loss.")],
     max_points: Annotated[
         int, Field(ge=2, le=500, description="Points shown per curve; extremes and ends are kept.")
-    ] = 36,
+    ] = 32,
     start_step: Annotated[int, Field(description="First step. Left out (with end_step): the whole curve.")] = 0,
     end_step: Annotated[int, Field(description="Last step; -1 is the end.")] = -1,
 ) -> Table:
@@ -120,20 +120,27 @@ def _history(runs: Sequence[Run], metrics: Sequence[str], series: Sequence[Metri
     described = [(one, curves.describe(one, direction_of(one.key).direction)) for one in series]
     names = {run.run_id: run.run_name for run in runs}
     rows = [_curve_row(facts, names[one.run_id], one) for one, facts in described]
-    points = [curves.thin(one.points, max_points) for one in series]
+    shown = [_shown_curve(one, names[one.run_id], max_points, named=len(series) > 1) for one in series]
     table = Table(_CURVE_COLUMNS, rows).without_empty(keep=8)
     return replace(
         table,
-        extra={"curves": [{"steps": [p.step for p in some], "values": [p.value for p in some]} for some in points]},
+        extra={"curves": shown},
         hint=_history_hint(runs, metrics, described, max_points),
     )
 
 
 _CURVE_COLUMNS: Final = (
     *("run_id", "run_name", "metric", "points", "first", "last", "min", "max"),
-    *("best_step", "slope_per_step", "trend", "plateau_since", "divergence"),
+    *("best_step", "slope_per_step", "trend_at_end", "plateau_since", "divergence"),
     *("nan", "infinite", "first_nan_step", "seconds_per_step"),
 )
+
+
+def _shown_curve(series: MetricSeries, name: str, max_points: int, *, named: bool) -> dict[str, Any]:
+    """Steps and values of one curve; said of which run and metric where there are several."""
+    points = curves.thin(series.points, max_points)
+    of = {"run_name": name, "metric": series.key} if named else {}
+    return {**of, "steps": [point.step for point in points], "values": [point.value for point in points]}
 
 
 def _curve_row(facts: curves.CurveFacts, name: str, series: MetricSeries) -> list[Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from mcp.server.mcpserver import Context, Elicit, Resolve
 from pydantic import Field
@@ -229,8 +230,8 @@ def _promotion_hint(plan: PromotionPlan, dry_run: bool) -> str:
     holds = f"version {plan.previous}" if plan.previous else "no version"
     old = "MLflow deprecates stages in favour of aliases." if seat.stage else ""
     if plan.failed:
-        texts = ", ".join(result.gate for result in plan.failed)
-        return f"Not promoted: {len(plan.failed)} gate(s) failed ({texts}). The {seat} stays with {holds}."
+        failed = "; ".join(result.gate for result in plan.failed)
+        return f"Not promoted, because this does not hold: {failed}. The {seat} stays with {holds}."
     if plan.is_there_already:
         return f"Version {number} has the {seat} already; nothing was changed."
     if dry_run:
@@ -240,8 +241,30 @@ def _promotion_hint(plan: PromotionPlan, dry_run: bool) -> str:
 
 
 def _gates_table(results: tuple[GateResult, ...]) -> Table:
-    rows = [[r.gate, "passed" if r.passed else "failed", r.measured, r.required, r.reason] for r in results]
+    rows = [
+        [r.gate, "passed" if r.passed else "failed", *_rounded(r.measured or "", r.required or ""), _why(r)]
+        for r in results
+    ]
     return Table(["gate", "result", "measured", "required", "reason"], rows).without_empty(keep=4)
+
+
+def _rounded(measured: str, required: str) -> tuple[str, str]:
+    """Both with 6 significant digits, or as they are where that would hide the difference."""
+
+    def short(text: str) -> str:
+        return _LONG_NUMBER.sub(lambda match: f"{float(match[0]):.6g}", text)
+
+    if short(measured) == short(required).lstrip("<>=! "):
+        return measured, required
+    return short(measured), short(required)
+
+
+_LONG_NUMBER: Final = re.compile(r"(?<![\w.])-?\d+\.\d{7,}(?:e[+-]?\d+)?(?![\w.])")
+
+
+def _why(result: GateResult) -> str:
+    """The reason, where the two values do not say it already."""
+    return "" if result.passed or (result.measured and result.required) else result.reason
 
 
 def _gate_record(result: GateResult) -> dict[str, str]:

@@ -1,0 +1,113 @@
+"""What a reply means that is not what was asked for: MLflow's error codes, refused credentials, web pages.
+
+The texts are ours. Of MLflow's own words only those pass that name the caller's mistake, cleaned.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from pydantic_core import from_json
+
+from mcp_server.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    InvalidInputError,
+    MlflowToolError,
+    NotFoundError,
+    PermissionDeniedError,
+    TrackingServerError,
+    UnreachableError,
+    UnsupportedError,
+)
+from mcp_server.mlflow_integration.transport import Reply
+from mcp_server.untrusted import public_text
+
+
+def failure(reply: Reply, address: str) -> MlflowToolError:
+    """The error of a reply whose status is 400 or more; `address` is what its text calls this MLflow."""
+    body = json_object(reply.body) or {}
+    code, message = str(body.get("error_code", "")), public_text(str(body.get("message", "")))
+    if reply.status in (401, 403) or code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
+        return _refused(reply.status, message, address)
+    if reply.status == 404 and not code:
+        return UnsupportedError(
+            f"The MLflow server at {address} does not know this request: it is too old for it, "
+            "or the address is not the root of an MLflow server. get_server_info shows its version."
+        )
+    kind = _ERROR_BY_CODE.get(code)
+    if kind is not None and not any(sign in message for sign in _STORE_TROUBLE):
+        return kind(_reworded(message) or f"MLflow refused the request ({code}).")
+    busy = code in ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED") or reply.status in (429, 503)
+    advice = "Try again in a moment." if busy else "The log of that server says more."
+    detail = f" ({message})" if message else ""
+    return TrackingServerError(f"MLflow at {address} failed to answer: status {reply.status}{detail}. {advice}")
+
+
+def _refused(status: int, message: str, address: str) -> PermissionDeniedError:
+    if status == 401 or "authenticat" in message.lower():
+        return PermissionDeniedError(
+            f"MLflow at {address} wants credentials, or other ones. Set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, where this server is started."
+        )
+    return PermissionDeniedError(
+        f"MLflow at {address} does not allow this user to do that. An owner of the experiment or model "
+        "can grant it; or start this server with other credentials (MLFLOW_TRACKING_USERNAME)."
+    )
+
+
+def not_mlflow(address: str) -> UnreachableError:
+    """For a reply that says all is well and is not JSON."""
+    return UnreachableError(
+        f"Something answers at {address}, but it is not MLflow's REST interface: a web page, a login "
+        "page or another service. Correct MLFLOW_TRACKING_URI."
+    )
+
+
+def nonsense(address: str) -> TrackingServerError:
+    """For a reply that lacks what it must name."""
+    return TrackingServerError(f"MLflow at {address} said yes but named nothing it made.")
+
+
+def json_object(body: bytes) -> dict[str, Any] | None:
+    """The JSON object of a body; None for anything else."""
+    try:
+        value = from_json(body)
+    except ValueError:
+        return None
+    return cast(dict[str, Any], value) if isinstance(value, dict) else None
+
+
+_ERROR_BY_CODE: Final[Mapping[str, type[MlflowToolError]]] = {
+    "RESOURCE_DOES_NOT_EXIST": NotFoundError,
+    "RESOURCE_ALREADY_EXISTS": AlreadyExistsError,
+    "INVALID_PARAMETER_VALUE": InvalidInputError,
+    "BAD_REQUEST": InvalidInputError,
+    "INVALID_STATE": InvalidInputError,
+    "MALFORMED_REQUEST": InvalidInputError,
+    "RESOURCE_CONFLICT": ConflictError,
+    "FEATURE_DISABLED": UnsupportedError,
+    "ENDPOINT_NOT_FOUND": UnsupportedError,
+    "NOT_IMPLEMENTED": UnsupportedError,
+}
+"""MLflow's error codes that the caller can mend. Source: mlflow/exceptions.py; the rest are the server's failures."""
+
+_STORE_TROUBLE: Final = ("QueuePool", "database is locked", "OperationalError")
+"""MLflow labels an exhausted pool BAD_REQUEST, as if the caller were wrong (seen with 3.17.2)."""
+
+
+_CHANGED_PARAM: Final = re.compile(r"'key': '(.*?)', 'old_value': '(.*?)', 'new_value': '(.*?)'")
+
+
+def _reworded(message: str) -> str:
+    """MLflow's refusal, or our sentence where MLflow's speaks of its own insides (wording of 3.17)."""
+    if "Changing param values is not allowed" in message and (changed := _CHANGED_PARAM.search(message)):
+        key, old, new = changed.groups()
+        return (
+            f"Param '{key}' is '{old}' and cannot become '{new}': logged params never change. Use another name or run."
+        )
+    if "page token" in message.lower():
+        return "page_token is none that MLflow gave. Pass next_page_token of the page before, unchanged."
+    return message
