@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import select
@@ -29,6 +30,8 @@ def serve(settings: Settings) -> int:
     """
     engine = open_engine(settings)
     server = build_server(settings, engine)
+    gc.freeze()
+    gc.enable()
     if sys.stdin.isatty():
         _greet(engine)
     _end_when_nobody_reads(engine)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from mcp_server.mlflow_integration.entities import (
     Dataset,
@@ -21,6 +21,9 @@ from mcp_server.mlflow_integration.entities import (
 Json = dict[str, Any]
 T = TypeVar("T")
 
+_LARGEST: Final = sys.float_info.max
+"""What MLflow stores in place of infinity."""
+
 
 def listed(found: Json, key: str) -> list[Json]:
     return cast(list[Json], found.get(key) or [])
@@ -33,7 +36,7 @@ def page_of(found: Json, key: str, build: Callable[[Json], T]) -> Page[T]:
 def metric_value(value: float | str) -> float:
     """A metric as MLflow sends it: NaN as text, and the largest float for infinity, which MLflow cannot store."""
     number = float(value)
-    return math.copysign(math.inf, number) if abs(number) == sys.float_info.max else number
+    return math.copysign(math.inf, number) if abs(number) == _LARGEST else number
 
 
 def point_of(metric: Json) -> MetricPoint:
@@ -66,12 +69,22 @@ def run_of(r: Json) -> Run:
         end_time=int(info.get("end_time", 0)),
         lifecycle_stage=info.get("lifecycle_stage", "active"),
         artifact_uri=info.get("artifact_uri", ""),
-        metrics={m["key"]: metric_value(m["value"]) for m in data.get("metrics", ())},
+        metrics=_metrics_of(data.get("metrics", ())),
         params=_mapping(data.get("params", ())),
         tags=tags,
         datasets=tuple(_dataset_of(d) for d in listed(cast(Json, r.get("inputs") or {}), "dataset_inputs")),
         logged_model_ids=tuple(o["model_id"] for o in listed(outputs, "model_outputs")),
     )
+
+
+def _metrics_of(metrics: Iterable[Json]) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for metric in metrics:
+        value = metric["value"]
+        # A page of 1,000 runs has thousands of them, nearly all ordinary: no call for those.
+        ordinary = type(value) is float and -_LARGEST < value < _LARGEST
+        values[metric["key"]] = value if ordinary else metric_value(value)
+    return values
 
 
 def _dataset_of(d: Json) -> Dataset:

@@ -124,7 +124,7 @@ def build(definition: Definition, timeout_seconds: float) -> AnsweringTool:
     # The SDK drops unknown arguments silently: a misspelt filter would answer unfiltered, as if all were well.
     model.model_config["extra"] = "forbid"
     model.model_rebuild(force=True)
-    tool.parameters = _slim(model.model_json_schema(by_alias=True))
+    tool.parameters = _slim({"additionalProperties": False, **tool.parameters})
     returns = inspect.signature(function, eval_str=True).return_annotation
     tool.fn_metadata.output_schema = TABLE_SCHEMA if returns is Table else RECORD_SCHEMA
     return tool
