@@ -35,8 +35,8 @@ def fill(database: Path, run_ids: list[str]) -> None:
             [(name, began, began + i, f"Predicts {name}.") for i, name in enumerate(names)],
         )
         connection.executemany(
-            "INSERT INTO model_versions (name, version, creation_time, last_updated_time, current_stage, source, run_id,"
-            " status) VALUES (?, ?, ?, ?, 'None', ?, ?, 'READY')",
+            "INSERT INTO model_versions (name, version, creation_time, last_updated_time, current_stage, source,"
+            " run_id, status) VALUES (?, ?, ?, ?, 'None', ?, ?, 'READY')",
             [
                 (name, v, began + v, began + v, f"mlflow-artifacts:/1/{run_ids[v - 1]}/model", run_ids[v - 1])
                 for name in names

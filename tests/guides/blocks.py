@@ -30,7 +30,8 @@ _INTRODUCTION: Final = """\
 # The guides, block by block
 
 Every Python block of the five guides is run by a test of the same name in `tests/guides/`, in mock mode and on
-SQLite; against an `mlflow server` where the guide has one. Guide 0 imports `src.models.mlflow.tracking` and `.registry`: both are `mcp_server.mlflow_integration` here.
+SQLite; against an `mlflow server` where the guide has one. Guide 0 imports `src.models.mlflow.tracking` and
+`.registry`: both are `mcp_server.mlflow_integration` here.
 What a guide trains is a small stand-in; its calls are the guide's.
 
 This page is made by `python -m tests.guides.blocks`; a test holds it to the tests.
