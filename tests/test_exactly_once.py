@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from mcp_server.errors import UnreachableError
 from mcp_server.mlflow_integration.engine import Engine, engine_over
-from mcp_server.mlflow_integration.transport import Method, Params, Reply, Transport
 from tests.conftest import connect
+from tests.faults import FaultyTransport
 
 CALL: Mapping[str, Any] = {
     "experiment": "churn",
@@ -25,47 +24,6 @@ CALL: Mapping[str, Any] = {
 }
 REQUESTS_LIMIT = 30
 """More than any single call sends; reaching it means that the loop over faults does not end."""
-
-
-class FaultyTransport:
-    """Loses the n-th request, before MLflow gets it or after MLflow has carried it out."""
-
-    def __init__(self, beneath: Transport, fail_at: int, *, carried_out: bool) -> None:
-        self._beneath = beneath
-        self._fail_at = fail_at
-        self._carried_out = carried_out
-        self.requests = 0
-
-    async def request(
-        self,
-        method: Method,
-        path: str,
-        *,
-        params: Params | None = None,
-        json: Any = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        idempotent: bool,
-    ) -> Reply:
-        self.requests += 1
-        fails = self.requests == self._fail_at
-        if fails and not self._carried_out:
-            raise UnreachableError("The connection was lost.")
-        reply = await self._beneath.request(
-            method, path, params=params, json=json, content=content, headers=headers, idempotent=idempotent
-        )
-        if fails:
-            raise UnreachableError("The connection was lost.")
-        return reply
-
-    def warm_up(self) -> None:
-        self._beneath.warm_up()
-
-    def close(self) -> None:
-        """The engine beneath closes its own transport."""
-
-    async def aclose(self) -> None:
-        """The same."""
 
 
 def faulty(engine: Engine, fail_at: int, *, carried_out: bool) -> tuple[Engine, FaultyTransport]:

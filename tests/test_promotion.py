@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_server.errors import SettingsError, UnreachableError
+from mcp_server.errors import SettingsError
 from mcp_server.mlflow_integration.engine import Engine, engine_over
 from mcp_server.mlflow_integration.entities import ModelVersion
 from mcp_server.mlflow_integration.promotion import PromotionEvent, Seat, events_of, previous_holder
-from mcp_server.mlflow_integration.transport import Method, Params, Reply, Transport
 from mcp_server.promotion_policy import read_policy
 from mcp_server.server import build_server
 from mcp_server.settings import Settings
 from tests.conftest import connect
+from tests.faults import FaultyTransport
 
 CHAMPION = Seat(alias="champion")
 REQUESTS_LIMIT = 30
@@ -132,42 +131,6 @@ def test_a_policy_that_cannot_be_read_stops_the_start_with_its_line(tmp_path: Pa
         build_server(Settings.load(mock_mode=True, promotion_policy=path))
 
 
-class DyingTransport:
-    """The process dies at its n-th request: that one may still be carried out, none after it is."""
-
-    def __init__(self, beneath: Transport, dies_at: int, *, carried_out: bool) -> None:
-        self._beneath = beneath
-        self._dies_at = dies_at
-        self._carried_out = carried_out
-        self.requests = 0
-
-    async def request(
-        self,
-        method: Method,
-        path: str,
-        *,
-        params: Params | None = None,
-        json: Any = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        idempotent: bool,
-    ) -> Reply:
-        self.requests += 1
-        if self.requests < self._dies_at or (self.requests == self._dies_at and self._carried_out):
-            reply = await self._beneath.request(
-                method, path, params=params, json=json, content=content, headers=headers, idempotent=idempotent
-            )
-            if self.requests < self._dies_at:
-                return reply
-        raise UnreachableError("The process is gone.")
-
-    def warm_up(self) -> None: ...
-
-    def close(self) -> None: ...
-
-    async def aclose(self) -> None: ...
-
-
 @pytest.mark.parametrize("carried_out", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("seat", [{"alias": "champion"}, {"stage": "Production"}], ids=["alias", "stage"])
 @pytest.mark.parametrize("tool", ["promote_model", "rollback_model"])
@@ -183,7 +146,7 @@ async def test_a_server_that_dies_at_any_moment_leaves_the_seat_with_a_holder(
         async with connect(mock_engine, closes=False, confirm="never") as agent:
             for version in (1, 2):
                 await agent.ask("promote_model", name="churn", version=version, **seat)
-        transport = DyingTransport(mock_engine.transports[0], n, carried_out=carried_out)
+        transport = FaultyTransport(mock_engine.transports[0], n, carried_out=carried_out, for_good=True)
         dying = engine_over(mock_engine.location, mock_engine.settings, transport, transport)
         arguments = {"version": 3} if tool == "promote_model" else {}
         async with connect(dying, confirm="never") as agent:
