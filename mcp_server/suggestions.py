@@ -38,7 +38,13 @@ def closest(name: str, candidates: Iterable[str], n: int = 3) -> tuple[str, ...]
         other = words(candidate[:SUGGESTION_LENGTH])
         matcher.set_seq1("".join(other))
         sorted_matcher.set_seq1("".join(sorted(other)))
-        score = max(_exact(name, candidate), _contained(tokens, other), _ratio(matcher), _ratio(sorted_matcher) - 0.01)
+        score = max(
+            _exact(name, candidate),
+            _contained(tokens, other),
+            _ratio(matcher),
+            _ratio(sorted_matcher) - 0.01,
+            _one_word(tokens, other),
+        )
         if score >= LIKENESS:
             scored.append((-score, candidate))
     return tuple(candidate for _, candidate in sorted(scored)[: max(n, 0)])
@@ -75,6 +81,13 @@ def _contained(tokens: tuple[str, ...], other: tuple[str, ...]) -> float:
     if short in long or _shortens(tokens, other) or _shortens(other, tokens):
         return 0.7 + 0.25 * len(short) / len(long)
     return 0.0
+
+
+def _one_word(tokens: tuple[str, ...], other: tuple[str, ...]) -> float:
+    """A score for a single misspelt word of a longer name: `filtr` for `filter_string`."""
+    if len(tokens) != 1 or len(tokens[0]) < 4:
+        return 0.0
+    return max((0.75 * _ratio(SequenceMatcher(None, tokens[0], word)) for word in other), default=0.0)
 
 
 def _shortens(tokens: tuple[str, ...], other: tuple[str, ...]) -> bool:
