@@ -14,8 +14,9 @@ from typing import Any
 import anyio
 from measure import Report, Rest, fill_database, median, mlflow_server, run, seconds
 
-from mcp_server.mlflow_integration import api as api_module
+from mcp_server.mlflow_integration.conversion import page_of, run_of
 from mcp_server.mlflow_integration.engine import Engine, open_engine
+from mcp_server.mlflow_integration.failures import json_object
 from mcp_server.settings import Settings
 
 RUNS = 1_000
@@ -59,7 +60,7 @@ def search(rest: Rest) -> bytes:
 
 
 def build(body: bytes) -> Any:
-    return api_module._page(api_module._json_object(body) or {}, "runs", api_module._run)
+    return page_of(json_object(body) or {}, "runs", run_of)
 
 
 def with_mlflow(address: str) -> list[float]:
