@@ -69,7 +69,7 @@ def rank_runs(runs: Sequence[Run], metric: str, *, direction: str = "", top: int
     able: list[Run] = []
     apart: dict[str, list[str]] = {}
     for run in runs:
-        reason = _why_left_out(run, metric)
+        reason = why_not_ranked(run, metric)
         if reason:
             apart.setdefault(reason, []).append(run.run_id)
         else:
@@ -108,7 +108,7 @@ def _refuse_unknown(runs: Sequence[Run], metric: str) -> None:
     raise InvalidInputError(f"None of these {len(runs)} runs has the metric '{metric}'. {suggestion(metric, names)}")
 
 
-def _why_left_out(run: Run, metric: str) -> str:
+def why_not_ranked(run: Run, metric: str) -> str:
     """Why a run cannot be ranked, in a word or two; empty when it can."""
     if run.lifecycle_stage == "deleted":
         return "deleted"

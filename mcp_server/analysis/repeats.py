@@ -18,6 +18,16 @@ _COUNTING: Final = frozenset({"n", "k", "num", "max", "min", "count", "total"})
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """A few values of one metric, in its unit."""
+
+    mean: float
+    std: float | None
+    """Sample standard deviation (divided by n - 1); absent for n = 1 and beyond a float."""
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
 class FoldedMetric:
     """One metric over the runs of a group."""
 
@@ -80,6 +90,19 @@ def fold_repeats(runs: Sequence[Run], metrics: Iterable[str], differing: Iterabl
     )
 
 
+def configurations(runs: Sequence[Run]) -> tuple[tuple[Run, ...], ...]:
+    """All runs by configuration: seeds of one configuration together, every other run by itself.
+
+    As in `fold_repeats`, but for runs of every status. Both the groups and the runs in them keep their order.
+    """
+    groups: dict[object, list[Run]] = {}
+    for run in runs:
+        # Without a seed, equal params may hide the very change that is being compared.
+        key = _configuration(run) if any(map(is_seed, run.params)) else run.run_id
+        groups.setdefault(key, []).append(run)
+    return tuple(map(tuple, groups.values()))
+
+
 def _seeds(run: Run) -> frozenset[tuple[str, str]]:
     return frozenset((key, value) for key, value in run.params.items() if is_seed(key))
 
@@ -95,13 +118,19 @@ def _configuration(run: Run) -> object:
 
 
 def _fold(key: str, group: Sequence[Run]) -> FoldedMetric | None:
-    values = [run.metrics[key] for run in group if key in run.metrics and math.isfinite(run.metrics[key])]
-    if not values:
+    found = spread(run.metrics[key] for run in group if key in run.metrics)
+    return FoldedMetric(key, found.mean, found.std, found.n) if found else None
+
+
+def spread(values: Iterable[float]) -> Spread | None:
+    """Mean and sample standard deviation of the finite values; None when there is none."""
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
         return None
     # Scaled to at most 1 first, sorted so that the order of the runs does not move the last digit.
-    scale = max(map(abs, values)) or 1.0
-    scaled = sorted(value / scale for value in values)
+    scale = max(map(abs, finite)) or 1.0
+    scaled = sorted(value / scale for value in finite)
     n = len(scaled)
     mean = math.fsum(scaled) / n
     std = math.sqrt(math.fsum((value - mean) ** 2 for value in scaled) / (n - 1)) * scale if n > 1 else None
-    return FoldedMetric(key, mean * scale, std if std is not None and math.isfinite(std) else None, n)
+    return Spread(mean * scale, std if std is not None and math.isfinite(std) else None, n)
