@@ -15,7 +15,7 @@ from mcp.client import Client
 from measure import Report, Rest, StdioServer, mlflow_server, run, size
 
 from mcp_server.mlflow_integration.engine import engine_over, open_engine
-from mcp_server.mlflow_integration.transport import Method, Params, Reply, Transport
+from mcp_server.mlflow_integration.rest.transport import Method, Params, Reply, Transport
 from mcp_server.server import build_server
 from mcp_server.settings import Settings
 
@@ -93,7 +93,7 @@ async def requests(address: str, asked: Mapping[str, tuple[str, dict[str, Any], 
         real = open_engine(Settings.load(tracking_uri=address))
         counting = CountingTransport(real.transports[0])
         engine = engine_over(real.location, real.settings, counting, counting)
-        async with Client(build_server(engine.settings, engine)) as client:
+        async with Client(build_server(engine)) as client:
             result = await client.call_tool(tool, arguments)
         await counting.aclose()
         if result.is_error:

@@ -14,9 +14,9 @@ from typing import Any
 import anyio
 from measure import Report, Rest, fill_database, median, mlflow_server, run, seconds
 
-from mcp_server.mlflow_integration.conversion import page_of, run_of
 from mcp_server.mlflow_integration.engine import Engine, open_engine
-from mcp_server.mlflow_integration.failures import json_object
+from mcp_server.mlflow_integration.rest.conversion import page_of, run_of
+from mcp_server.mlflow_integration.rest.error_responses import json_object
 from mcp_server.settings import Settings
 
 RUNS = 1_000

@@ -377,8 +377,8 @@ def fill_database(path: Path, runs: int) -> None:
 
 
 def _fill(path: Path, runs: int) -> None:
-    from mcp_server.mlflow_integration import template
-    from mcp_server.mlflow_integration.embedded import prepare_environment
+    from mcp_server.mlflow_integration.local import schema_template as template
+    from mcp_server.mlflow_integration.local.in_process import prepare_environment
 
     prepare_environment()
     template.create_database(path, template.schema_statements(template.head_revision(), path.parent))

@@ -64,7 +64,7 @@ async def timed(call: Callable[[], Awaitable[object]]) -> float:
 
 
 async def measure(report: Report, engine: Engine, database: Path) -> None:
-    async with Client(build_server(engine.settings, engine)) as client:
+    async with Client(build_server(engine)) as client:
         run_ids: list[str] = []
         for i in range(VERSIONS):
             logged = await client.call_tool("log_run", {"experiment": "trained", "metrics": {"accuracy": i / 10}})

@@ -52,7 +52,7 @@ async def measured(engine: Engine, connection: sqlite3.Connection) -> dict[str, 
     began = time.perf_counter()
     await engine.api.version()
     times["opening"].append(time.perf_counter() - began)
-    async with Client(build_server(engine.settings, engine)) as client:
+    async with Client(build_server(engine)) as client:
         for round_number in range(ROUNDS + 1):
             began = time.perf_counter()
             page = await engine.api.search_runs(["1"], filter_string=FILTER, order_by=ORDER, max_results=10)

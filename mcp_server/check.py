@@ -7,7 +7,7 @@ from rich.console import Console
 
 from mcp_server.errors import DeadlineError, SettingsError
 from mcp_server.mlflow_integration.engine import Engine, open_engine
-from mcp_server.mlflow_integration.status import ConnectionStatus, connection_status
+from mcp_server.mlflow_integration.operations.status import ConnectionStatus, connection_status
 from mcp_server.settings import Settings
 from mcp_server.tools import chosen_tools
 
@@ -35,7 +35,7 @@ def check(settings: Settings) -> int:
 async def _ask(engine: Engine) -> ConnectionStatus:
     try:
         with anyio.fail_after(engine.settings.timeout_seconds):
-            return await connection_status(engine)
+            return await connection_status(engine.api, engine.registry)
     except TimeoutError:
         seconds = engine.settings.timeout_seconds
         return ConnectionStatus(False, str(DeadlineError(f"MLflow did not answer within {seconds:g} s.")))

@@ -29,7 +29,7 @@ def serve(settings: Settings) -> int:
     Raises: SettingsError: before anything is served.
     """
     engine = open_engine(settings)
-    server = build_server(settings, engine)
+    server = build_server(engine)
     gc.freeze()
     gc.enable()
     if sys.stdin.isatty():

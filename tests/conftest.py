@@ -164,7 +164,7 @@ async def connect(engine: Engine, era: str = "auto", *, closes: bool = True, cli
     `closes` gives up the engine's connections at the end; `client` are further arguments of the Client.
     """
     chosen = engine.settings.model_copy(update=settings)
-    server = build_server(chosen, replace(engine, settings=chosen))
+    server = build_server(replace(engine, settings=chosen))
     async with Client(server, mode=era, **(client or {})) as connected:
         yield Agent(connected)
     if not closes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mcp_server.errors import UnreachableError
-from mcp_server.mlflow_integration.transport import Method, Params, Reply, Transport
+from mcp_server.mlflow_integration.rest.transport import Method, Params, Reply, Transport
 
 
 class FaultyTransport:

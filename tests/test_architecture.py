@@ -1,42 +1,34 @@
-"""The floors of the house: imports go down, MLflow is imported late and in few places, the server starts light."""
+"""The floors of the package: imports go down, MLflow is imported late and in few places, the server starts light."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 import mcp_server
 
 PACKAGE = Path(mcp_server.__file__).parent
 
-FLOORS = (
-    {"mcp_server", "errors", "untrusted", "suggestions"},
-    {"settings"},
-    {"mlflow_integration"},
-    {"analysis"},
-    {"promotion_policy", "rendering", "instructions"},
-    {"tools", "resources", "prompts", "completions", "apps"},
-    {"server"},
-    {"http", "stdio"},
-    {"demo_training"},
-    {"check", "demo"},
-    {"cli"},
-    {"__main__"},
-)
-"""From the ground up; a package counts as one, and within it imports go as they like."""
+HOUSE = ("cli", "server", "tools", "rendering", "mlflow_integration", "settings", "errors")
+TOOLS = ("tools", "analysis", "mlflow_integration")
+INTEGRATION = ("engine", "operations", "rest", "locate")
+LOCAL = ("engine", "local", "locate")
+ENTITIES = ("operations", "rest", "entities")
 
-LEAVES = {"errors", "untrusted", "suggestions"}
+RUNS_MLFLOW = ("mlflow_integration.local", "mlflow_integration.tracker")
+"""The folders whose modules may import mlflow, inside functions."""
 
-EMBEDDED_MLFLOW = {"embedded", "database", "template", "plugin_http"}
-"""MLflow's own server application and databases inside this process."""
-
-PYTHON_FACE = {"buffering", "experiment", "fluent", "model_logging", "models", "project", "run_records", "stages"}
-PYTHON_FACE |= {"stores", "tracker"}
-"""For training scripts, over MLflow's own client."""
+MODULE_LINES = 405
+FUNCTION_LINES = 50
+"""A screen."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +40,20 @@ class Imported:
     """True: it happens when the module is imported, and not for type checking only."""
 
 
-def _imports() -> Iterator[Imported]:
+@cache
+def _trees() -> dict[str, ast.Module]:
+    """Syntax tree by module below `mcp_server`; packages go by their own name."""
+    trees: dict[str, ast.Module] = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
-        module = ".".join(part for part in parts if part != "__init__") or "mcp_server"
-        yield from _imports_in(ast.parse(path.read_text()), module, at_start=True)
+        name = ".".join(part for part in parts if part != "__init__") or "__init__"
+        trees[name] = ast.parse(path.read_text())
+    return trees
+
+
+@cache
+def _imports() -> tuple[Imported, ...]:
+    return tuple(found for module, tree in _trees().items() for found in _imports_in(tree, module, at_start=True))
 
 
 def _imports_in(node: ast.AST, module: str, at_start: bool) -> Iterator[Imported]:
@@ -77,65 +78,113 @@ def _imported_names(node: ast.AST) -> list[str]:
     return []
 
 
-def _component(name: str) -> str:
-    """`tools` for `tools.runs` and for `mcp_server.tools.runs`."""
-    name = name.removeprefix("mcp_server.")
-    return "mcp_server" if name == "__version__" else name.partition(".")[0]
-
-
-def _floor(component: str) -> int:
-    found = [floor for floor, components in enumerate(FLOORS) if component in components]
-    assert found, f"{component} is new: give it its floor"
-    return found[0]
-
-
 def _ours() -> Iterator[tuple[str, str]]:
+    """Pairs of modules of which the first imports the second, lazily or not."""
     for one in _imports():
         if one.name.startswith("mcp_server."):
-            yield one.importer, one.name.removeprefix("mcp_server.")
+            name = one.name.removeprefix("mcp_server.")
+            while name and name not in _trees():
+                name = name.rpartition(".")[0]
+            if name and name != one.importer:
+                yield one.importer, name
 
 
-def test_imports_only_go_down():
-    """No module imports from a floor above it, and modules of one floor leave each other alone."""
-    wrong = [
-        f"{importer} imports {imported}"
-        for importer, imported in _ours()
-        if _component(importer) != _component(imported) and _floor(_component(importer)) <= _floor(_component(imported))
-    ]
+def _circle(edges: Iterable[tuple[str, str]]) -> Sequence[str]:
+    graph: dict[str, set[str]] = {}
+    for importer, imported in edges:
+        graph.setdefault(importer, set()).add(imported)
+    try:
+        TopologicalSorter(graph).prepare()
+    except ValueError as error:
+        return error.args[1]
+    return ()
+
+
+def _rooms(below: str = "") -> list[tuple[str, str]]:
+    """Pairs of rooms, the files and folders directly in a folder, of which the first imports the second."""
+
+    def room(module: str) -> str:
+        return module.removeprefix(below).partition(".")[0]
+
+    pairs = ((a, b) for a, b in _ours() if a.startswith(below) and b.startswith(below))
+    return [(room(a), room(b)) for a, b in pairs if room(a) != room(b)]
+
+
+def test_no_module_takes_part_in_an_import_circle():
+    """Lazy imports and those for type checking count too."""
+    assert _circle(_ours()) == ()
+
+
+@pytest.mark.parametrize("below", ["", "mlflow_integration."])
+def test_no_room_takes_part_in_an_import_circle(below: str):
+    """Folders depend on each other in one direction, as the files in them do."""
+    assert _circle(_rooms(below)) == ()
+
+
+@pytest.mark.parametrize(
+    ("below", "floors"),
+    [
+        ("", HOUSE),
+        ("", TOOLS),
+        ("mlflow_integration.", INTEGRATION),
+        ("mlflow_integration.", LOCAL),
+        ("mlflow_integration.", ENTITIES),
+    ],
+)
+def test_imports_only_go_down(below: str, floors: Sequence[str]):
+    """From the entry to the errors; whatever is not named here is kept in order by the absence of circles."""
+    rooms = _rooms(below)
+    assert set(floors) <= {room for pair in rooms for room in pair}, "every floor exists"
+    height = {room: -number for number, room in enumerate(floors)}
+    wrong = [(a, b) for a, b in rooms if a in height and b in height and height[a] < height[b]]
     assert wrong == []
 
 
-def test_the_ground_floor_stands_by_itself():
-    """Errors, suggestions and the cleaning of texts import nothing of ours."""
-    assert [importer for importer, _ in _ours() if importer in LEAVES] == []
+def test_mlflow_integration_has_few_rooms():
+    """What a newcomer has to learn before finding anything in it."""
+    rooms = {module.split(".")[1] for module in _trees() if module.startswith("mlflow_integration.")}
+    assert {"rest", "local", "operations", "tracker", "entities", "tags", "locate", "engine"} <= rooms
 
 
-def test_analysis_knows_mlflow_only_as_entities():
+def test_analysis_knows_mlflow_only_as_entities_and_tags():
     """Pure functions: no I/O, no transport."""
-    names = {name for importer, name in _ours() if _component(importer) == "analysis"}
-    integration = {name for name in names if name.startswith("mlflow_integration.")}
-    assert {name.rpartition(".")[0] for name in integration} == {"mlflow_integration.entities"}
+    allowed = {"mlflow_integration.entities", "mlflow_integration.tags"}
+    used = {b for a, b in _ours() if a.startswith("analysis") and b.startswith("mlflow_integration")}
+    assert used
+    assert used <= allowed
 
 
 def test_mlflow_is_imported_late_and_in_few_places():
-    """Only inside functions of what runs MLflow in process and of the Python face."""
+    """Only inside functions of what runs MLflow in this process and of the Python API."""
     of_mlflow = [one for one in _imports() if one.name.partition(".")[0] == "mlflow"]
-    allowed = {f"mlflow_integration.{name}" for name in EMBEDDED_MLFLOW | PYTHON_FACE}
     assert of_mlflow
-    assert {one.importer for one in of_mlflow} - allowed == set()
+    assert [one for one in of_mlflow if not one.importer.startswith(RUNS_MLFLOW)] == []
     assert [one for one in of_mlflow if one.at_start] == []
 
 
-def test_only_the_upper_floors_know_mcp():
-    """Everything below the tools would work without the protocol."""
-    tools = _floor("tools")
-    knowing = {_component(one.importer) for one in _imports() if one.name.partition(".")[0] == "mcp"}
-    assert {component for component in knowing if _floor(component) < tools} == set()
+def test_mlflow_integration_does_not_know_mcp():
+    """It works without the protocol."""
+    knowing = {one.importer.partition(".")[0] for one in _imports() if one.name.partition(".")[0] == "mcp"}
+    assert "tools" in knowing
+    assert knowing & {"mlflow_integration", "analysis", "rendering", "settings", "errors", "untrusted"} == set()
 
 
 def test_only_the_commands_for_people_draw():
     """rich serves the demo and check."""
     assert {one.importer for one in _imports() if one.name.partition(".")[0] == "rich"} == {"check", "demo"}
+
+
+def test_modules_and_functions_are_short():
+    """A module holds one thing, and a function fits on a screen."""
+    modules = {path.name: len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert {name: lines for name, lines in modules.items() if lines > MODULE_LINES} == {}
+    functions = [
+        (f"{module}.{node.name}", node.end_lineno - node.lineno + 1)
+        for module, tree in _trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno
+    ]
+    assert [(name, lines) for name, lines in functions if lines > FUNCTION_LINES] == []
 
 
 def test_the_server_starts_light():
@@ -144,4 +193,5 @@ def test_the_server_starts_light():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     modules = set(loaded.stdout.split())
     assert "mcp_server.server" in modules
-    assert modules & {"mlflow", "pandas", "numpy", "sklearn", "sqlalchemy", "flask", "rich", "yaml"} == set()
+    heavy = {"mlflow", "pandas", "numpy", "scipy", "sklearn", "matplotlib", "sqlalchemy", "flask", "rich", "yaml"}
+    assert modules & heavy == set()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -145,7 +144,7 @@ async def test_deletions_are_asked_about_by_name(mock_engine: Engine, era: str):
 @asynccontextmanager
 async def served(engine: Engine) -> AsyncGenerator[str]:
     """The server over stateless HTTP on a free loopback port."""
-    app = build_server(engine.settings, replace(engine)).streamable_http_app(stateless_http=True, json_response=True)
+    app = build_server(engine).streamable_http_app(stateless_http=True, json_response=True)
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", ws="none"))
     async with anyio.create_task_group() as group:

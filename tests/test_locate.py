@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from mcp_server.errors import UnsupportedError
-from mcp_server.mlflow_integration.embedded import InProcessTransport
-from mcp_server.mlflow_integration.locate import LocalStore, Location, locate, open_transports, without_credentials
-from mcp_server.mlflow_integration.transport import HttpTransport
+from mcp_server.mlflow_integration.engine import open_transports
+from mcp_server.mlflow_integration.local.in_process import InProcessTransport
+from mcp_server.mlflow_integration.locate import LocalStore, Location, locate, without_credentials
+from mcp_server.mlflow_integration.rest.transport import HttpTransport
 from mcp_server.settings import Settings
 
 

@@ -69,7 +69,7 @@ def test_ci_runs_the_line_that_the_readme_tells_developers():
     """A missing install step shows in CI before it shows to them."""
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
-    line = "pip install '.[dev]' && pytest"
+    line = "pip install -e '.[dev]' && pytest"
     assert f'bash -c "{line}"' in script.read_text(encoding="utf-8")
     assert line in README.splitlines()
 
@@ -83,4 +83,4 @@ def test_the_package_carries_its_data_and_says_that_it_is_typed():
     """Mock mode begins with the schema; type checkers of training scripts look for py.typed."""
     package = Path(mcp_server.__file__).parent
     assert (package / "py.typed").is_file()
-    assert (package / "mlflow_integration" / "schema.json.gz").is_file()
+    assert (package / "mlflow_integration" / "local" / "schema.json.gz").is_file()

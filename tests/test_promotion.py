@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_server.errors import SettingsError
-from mcp_server.mlflow_integration.engine import Engine, engine_over
+from mcp_server.mlflow_integration.engine import Engine, engine_over, open_engine
 from mcp_server.mlflow_integration.entities import ModelVersion
-from mcp_server.mlflow_integration.promotion import PromotionEvent, Seat, events_of, previous_holder
+from mcp_server.mlflow_integration.operations.promotion import PromotionEvent, Seat, events_of, previous_holder
 from mcp_server.promotion_policy import read_policy
 from mcp_server.server import build_server
 from mcp_server.settings import Settings
@@ -128,7 +128,7 @@ def test_a_policy_that_cannot_be_read_stops_the_start_with_its_line(tmp_path: Pa
         read_policy(path)
     assert sentence in str(caught.value)
     with pytest.raises(SettingsError):
-        build_server(Settings.load(mock_mode=True, promotion_policy=path))
+        build_server(open_engine(Settings.load(mock_mode=True, promotion_policy=path)))
 
 
 @pytest.mark.parametrize("carried_out", [False, True], ids=["before", "after"])

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from mcp_server.mlflow_integration.engine import Engine
-from mcp_server.mlflow_integration.promotion import Seat
+from mcp_server.mlflow_integration.operations.promotion import Seat
 from tests.conftest import connect, store_uri
 
 PREDICT = """

@@ -12,6 +12,7 @@ from mcp.client import Client
 from mcp_server.errors import SettingsError
 from mcp_server.instructions import LIMIT as INSTRUCTIONS_LIMIT
 from mcp_server.instructions import instructions
+from mcp_server.mlflow_integration.engine import open_engine
 from mcp_server.mlflow_integration.locate import locate
 from mcp_server.server import build_server
 from mcp_server.settings import Settings
@@ -28,7 +29,7 @@ DEFINITIONS = [definition for toolset in TOOLSETS.values() for definition in too
 
 async def listed(**settings: Any) -> list[dict[str, Any]]:
     """tools/list as it goes over the wire."""
-    async with Client(build_server(Settings.load(mock_mode=True, **settings))) as client:
+    async with Client(build_server(open_engine(Settings.load(mock_mode=True, **settings)))) as client:
         found = await client.list_tools()
     return [tool.model_dump(by_alias=True, exclude_none=True, mode="json") for tool in found.tools]
 

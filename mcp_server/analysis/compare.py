@@ -10,6 +10,7 @@ from typing import Final
 from mcp_server.analysis.naming import Direction, direction_of
 from mcp_server.analysis.repeats import RepeatGroup, fold_repeats
 from mcp_server.errors import InvalidInputError
+from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Dataset, Run
 from mcp_server.suggestions import suggestion
 
@@ -18,9 +19,9 @@ MOST_RUNS: Final = 100
 """Runs of one comparison; more are a ranking."""
 
 _ORIGIN_TAGS: Final = {
-    "mlflow.source.git.commit": "git commit",
-    "mlflow.source.name": "source",
-    "mlflow.user": "user",
+    tag_names.GIT_COMMIT: "git commit",
+    tag_names.SOURCE_NAME: "source",
+    tag_names.USER: "user",
 }
 """Tags that MLflow sets by itself and that can explain a difference."""
 

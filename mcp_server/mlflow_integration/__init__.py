@@ -10,8 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from mcp_server.mlflow_integration.buffering import MetricBuffer
-    from mcp_server.mlflow_integration.models import (
+    from mcp_server.mlflow_integration.tracker.metric_buffer import MetricBuffer
+    from mcp_server.mlflow_integration.tracker.project import MLflowTracker, get_mlflow_client, setup_mlflow_tracking
+    from mcp_server.mlflow_integration.tracker.registry_functions import (
         get_latest_model_version,
         list_model_versions,
         list_model_versions_with_stages,
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
         register_model_from_run,
         transition_model_stage,
     )
-    from mcp_server.mlflow_integration.project import MLflowTracker, get_mlflow_client, setup_mlflow_tracking
-    from mcp_server.mlflow_integration.tracker import MlflowTracker, get_mlflow_tracker
+    from mcp_server.mlflow_integration.tracker.tracker import MlflowTracker, get_mlflow_tracker
 
 __all__ = [
     "MLflowTracker",
@@ -38,8 +38,8 @@ __all__ = [
 ]
 
 _MODULES: Final = {
-    "buffering": ("MetricBuffer",),
-    "models": (
+    "tracker.metric_buffer": ("MetricBuffer",),
+    "tracker.registry_functions": (
         "get_latest_model_version",
         "list_model_versions",
         "list_model_versions_with_stages",
@@ -47,8 +47,8 @@ _MODULES: Final = {
         "register_model_from_run",
         "transition_model_stage",
     ),
-    "project": ("MLflowTracker", "get_mlflow_client", "setup_mlflow_tracking"),
-    "tracker": ("MlflowTracker", "get_mlflow_tracker"),
+    "tracker.project": ("MLflowTracker", "get_mlflow_client", "setup_mlflow_tracking"),
+    "tracker.tracker": ("MlflowTracker", "get_mlflow_tracker"),
 }
 _MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}
 

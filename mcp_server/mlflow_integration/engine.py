@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mcp_server.mlflow_integration.api import MlflowApi
-from mcp_server.mlflow_integration.locate import Location, locate, open_transports
-from mcp_server.mlflow_integration.promotion import Promotions
-from mcp_server.mlflow_integration.recording import Recording
-from mcp_server.mlflow_integration.references import References
-from mcp_server.mlflow_integration.registry import Registry
-from mcp_server.mlflow_integration.tracking import Tracking
-from mcp_server.mlflow_integration.transport import Transport
+from mcp_server.mlflow_integration.locate import LocalStore, Location, is_http, locate, private_folder, sqlite_path
+from mcp_server.mlflow_integration.operations.promotion import Promotions
+from mcp_server.mlflow_integration.operations.recording import Recording
+from mcp_server.mlflow_integration.operations.references import References
+from mcp_server.mlflow_integration.operations.registry import Registry
+from mcp_server.mlflow_integration.operations.runs import Tracking
+from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
+from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
+from mcp_server.mlflow_integration.rest.transport import HttpTransport, Transport, UnusableTransport
 from mcp_server.settings import Settings
+
+if TYPE_CHECKING:
+    from mcp_server.mlflow_integration.local.in_process import InProcessTransport
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +27,7 @@ class Engine:
 
     settings: Settings
     location: Location
-    api: MlflowApi
+    api: TrackingApi
     tracking: Tracking
     recording: Recording
     registry: Registry
@@ -51,8 +57,8 @@ def open_engine(settings: Settings) -> Engine:
 
 def engine_over(location: Location, settings: Settings, tracking: Transport, registry: Transport) -> Engine:
     """The engine over given transports: the seam that tests put their faults into."""
-    api = MlflowApi(tracking, location.shown_uri)
-    registry_api = api if registry is tracking else MlflowApi(registry, location.shown_registry_uri)
+    api = TrackingApi(tracking, location.shown_uri)
+    registry_api = RegistryApi(registry, location.shown_registry_uri)
     references = References(api, settings.experiment_name)
     return Engine(
         settings=settings,
@@ -64,3 +70,34 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
         promotions=Promotions(registry_api),
         transports=(tracking,) if registry is tracking else (tracking, registry),
     )
+
+
+def open_transports(location: Location, settings: Settings) -> tuple[Transport, Transport]:
+    """Carriers of requests to tracking and to the registry; one object when both are one MLflow.
+
+    Nothing is connected or imported yet. An address that cannot be used gets a transport whose
+    every request raises UnsupportedError with the reason.
+    """
+    embedded = _embedded(location.local_store, settings) if location.local_store is not None else None
+
+    def transport(uri: str, problem: str) -> Transport:
+        if problem:
+            return UnusableTransport(problem)
+        return HttpTransport(uri, settings) if embedded is None or is_http(uri) else embedded
+
+    tracking = transport(location.tracking_uri, location.problem)
+    if location.registry_uri == location.tracking_uri:
+        return tracking, tracking
+    return tracking, transport(location.registry_uri, location.registry_problem)
+
+
+def _embedded(store: LocalStore, settings: Settings) -> InProcessTransport:
+    from mcp_server.mlflow_integration.local.in_process import InProcessTransport
+
+    private = private_folder(settings)
+    path = sqlite_path(store.tracking_uri)
+    if path is not None and path.parent == private:
+        # A folder that cannot be made is reported when the store is opened, with the reason.
+        with suppress(OSError):
+            private.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return InProcessTransport(store, cache_dir=private if settings.data_dir else None)

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Final, Literal
 
-from mcp_server.errors import SettingsError, UnsupportedError
-from mcp_server.mlflow_integration.credentials import split_login
-from mcp_server.mlflow_integration.transport import HttpTransport, Method, Params, Reply, Transport
+import httpx2
+
+from mcp_server.errors import SettingsError
 from mcp_server.settings import Settings, variable_of
 
-if TYPE_CHECKING:
-    from mcp_server.mlflow_integration.embedded import InProcessTransport
+Login = tuple[str, str]
+"""User name and password, percent-decoded."""
+
+_NO_ADDRESS: Final = "MLFLOW_TRACKING_URI cannot be read as an address. Form: http://host:5000"
 
 Kind = Literal["server", "database", "mock", "unsupported"]
 
@@ -108,53 +109,28 @@ def locate(settings: Settings) -> Location:
     )
 
 
-def open_transports(location: Location, settings: Settings) -> tuple[Transport, Transport]:
-    """Carriers of requests to tracking and to the registry; one object when both are one MLflow.
+def split_login(tracking_uri: str) -> tuple[str, Login | None]:
+    """The address without its credentials, `scheme://host[:port][/path]`, and the credentials it held.
 
-    Nothing is connected or imported yet. An address that cannot be used gets a transport whose
-    every request raises UnsupportedError with the reason.
+    Query and fragment are dropped, so that a link copied from MLflow's UI works.
+
+    Raises: SettingsError: this is no http(s) address; the text shows nothing of it, for it may hold a password.
     """
-    embedded = _embedded(location.local_store, settings) if location.local_store is not None else None
-
-    def transport(uri: str, problem: str) -> Transport:
-        if problem:
-            return UnusableTransport(problem)
-        return HttpTransport(uri, settings) if embedded is None or _is_http(uri) else embedded
-
-    tracking = transport(location.tracking_uri, location.problem)
-    if location.registry_uri == location.tracking_uri:
-        return tracking, tracking
-    return tracking, transport(location.registry_uri, location.registry_problem)
-
-
-class UnusableTransport:
-    """Stands in for an MLflow whose address cannot be used, so that the server starts and says why."""
-
-    def __init__(self, problem: str) -> None:
-        self._problem = problem
-
-    async def request(
-        self,
-        method: Method,
-        path: str,
-        *,
-        params: Params | None = None,
-        json: Any = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        idempotent: bool,
-    ) -> Reply:
-        """Raises: UnsupportedError: always, with the sentence."""
-        raise UnsupportedError(self._problem, carried_out=False)
-
-    def warm_up(self) -> None:
-        """Nothing to prepare."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    async def aclose(self) -> None:
-        """Nothing is open."""
+    try:
+        given = httpx2.URL(tracking_uri.strip())
+    except httpx2.InvalidURL:
+        raise SettingsError(_NO_ADDRESS) from None
+    if given.scheme not in ("http", "https") or not given.host or not 0 <= (given.port or 0) <= 65_535:
+        raise SettingsError(_NO_ADDRESS)
+    bare = given.copy_with(userinfo=b"")
+    # Behind `http://ann:12/3@host` the parser sees the host `ann`; showing that path would show the password.
+    if "@" in str(bare):
+        raise SettingsError(
+            "MLFLOW_TRACKING_URI has an @ behind its host. If it belongs to a password with special characters, "
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead."
+        )
+    address = str(bare.copy_with(query=None, fragment=None)).rstrip("/")
+    return address, (given.username, given.password) if given.userinfo else None
 
 
 def without_credentials(uri: str) -> str:
@@ -183,7 +159,7 @@ def _tracking_address(settings: Settings) -> tuple[_Address, str]:
     if folder is not None and any(folder.glob("mlruns/*/meta.yaml")):
         return _file_store(Path("mlruns"), "The working folder holds mlruns"), "mlruns is in the working folder"
     why = "no tracking URI is set and the working folder holds no MLflow store, so a private one is used"
-    return _sqlite_file(_private_folder(settings) / "mlflow.db"), why
+    return _sqlite_file(private_folder(settings) / "mlflow.db"), why
 
 
 def _address(given: str, variable: str) -> _Address:
@@ -195,7 +171,7 @@ def _address(given: str, variable: str) -> _Address:
         return _Address("unsupported", uri, shown, f"{variable} is {shown!r}: {reason}")
 
     scheme = uri.partition(":")[0].lower() if ":" in uri else ""
-    if _is_http(uri):
+    if is_http(uri):
         return _server(uri, variable)
     if scheme.partition("+")[0] == "sqlite":
         return _sqlite(uri, unusable)
@@ -281,23 +257,11 @@ def _artifact_root(uri: str, settings: Settings) -> str:
         return uri
     path = sqlite_path(uri)
     # Beside a network database there is no folder, and the working folder of a host is no place to keep anything.
-    root = (path.parent if path is not None else _private_folder(settings)) / "mlruns"
+    root = (path.parent if path is not None else private_folder(settings)) / "mlruns"
     return root.as_uri() if os.name == "nt" else str(root)
 
 
-def _embedded(store: LocalStore, settings: Settings) -> InProcessTransport:
-    from mcp_server.mlflow_integration.embedded import InProcessTransport
-
-    private = _private_folder(settings)
-    path = sqlite_path(store.tracking_uri)
-    if path is not None and path.parent == private:
-        # A folder that cannot be made is reported when the store is opened, with the reason.
-        with suppress(OSError):
-            private.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return InProcessTransport(store, cache_dir=private if settings.data_dir else None)
-
-
-def _private_folder(settings: Settings) -> Path:
+def private_folder(settings: Settings) -> Path:
     if settings.data_dir is not None:
         return settings.data_dir.expanduser().absolute()
     from platformdirs import user_data_path
@@ -312,5 +276,5 @@ def _working_folder() -> Path | None:
         return None
 
 
-def _is_http(uri: str) -> bool:
+def is_http(uri: str) -> bool:
     return uri.lower().startswith(("http:", "https:"))

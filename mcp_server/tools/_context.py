@@ -7,8 +7,9 @@ from typing import Annotated, Any, cast
 
 from mcp.server.mcpserver import Context, Resolve
 
-from mcp_server.mlflow_integration import promotion, recording, registry, tracking
 from mcp_server.mlflow_integration.engine import Engine
+from mcp_server.mlflow_integration.operations import promotion, recording, registry
+from mcp_server.mlflow_integration.operations import runs as tracking
 from mcp_server.promotion_policy import PromotionPolicy
 
 

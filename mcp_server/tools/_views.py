@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from mcp_server.errors import InvalidInputError
+from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Run
-from mcp_server.mlflow_integration.filters import Clause
-from mcp_server.mlflow_integration.tracking import NOTE_TAG
+from mcp_server.mlflow_integration.operations.filters import Clause
 from mcp_server.rendering import dumps, duration, moment, number
 from mcp_server.suggestions import did_you_mean
 
 TABLE_BUDGET: Final = 1_250
 """Characters of the structured half that unasked columns may fill: both halves of 20 runs stay under 3,000 bytes."""
 
-_INTERNAL: Final = ("mlflow.", "mcp.")
 _ATTRIBUTES: Final[Mapping[str, Callable[[Run], Any]]] = {
     "run_id": lambda run: run.run_id,
     "run_name": lambda run: run.run_name,
@@ -30,7 +29,7 @@ _ATTRIBUTES: Final[Mapping[str, Callable[[Run], Any]]] = {
 
 def shown_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """A person's tags: without those that MLflow and this server keep for themselves."""
-    return {key: value for key, value in tags.items() if not key.startswith(_INTERNAL)}
+    return {key: value for key, value in tags.items() if not key.startswith(tag_names.INTERNAL_PREFIXES)}
 
 
 def run_columns(
@@ -117,10 +116,10 @@ def run_facts(run: Run, *, experiment: str, url: str) -> dict[str, Any]:
         "start_time": moment(run.start_time),
         "end_time": moment(run.end_time),
         "duration": duration(run.start_time, run.end_time),
-        "description": run.tags.get(NOTE_TAG),
-        "parent_run": run.tags.get("mlflow.parentRunId"),
-        "write_state": run.tags.get("mcp.state") if run.tags.get("mcp.state") != "complete" else "",
-        "missing": run.tags.get("mcp.missing"),
+        "description": run.tags.get(tag_names.NOTE),
+        "parent_run": run.tags.get(tag_names.PARENT_RUN),
+        "write_state": run.tags.get(tag_names.STATE) if run.tags.get(tag_names.STATE) != "complete" else "",
+        "missing": run.tags.get(tag_names.MISSING),
         "metrics": dict(run.metrics),
         "params": dict(run.params),
         "tags": shown_tags(run.tags),
@@ -137,7 +136,8 @@ def _all_columns(runs: Sequence[Run]) -> list[str]:
 
 def _varying(runs: Sequence[Run]) -> list[str]:
     """Columns that tell the runs apart: all of them for a single run, without the tags kept by MLflow."""
-    columns = [name for name in _all_columns(runs) if not name.removeprefix("tags.").startswith(_INTERNAL)]
+    internal = tuple(f"tags.{prefix}" for prefix in tag_names.INTERNAL_PREFIXES)
+    columns = [name for name in _all_columns(runs) if not name.startswith(internal)]
     if len(runs) == 1:
         return columns
     return [name for name in columns if len({str(run_cell(run, name)) for run in runs}) > 1]

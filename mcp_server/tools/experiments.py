@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from mcp.server.mcpserver import Context, Elicit, Resolve
 from pydantic import Field
 
+from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Experiment
-from mcp_server.mlflow_integration.tracking import NOTE_TAG
 from mcp_server.rendering import Record, Table, moment
 from mcp_server.tools._confirm import Answer, Confirmation, ConfirmName, ask, need_yes
 from mcp_server.tools._context import Tracking
@@ -47,7 +47,7 @@ async def search_experiments(
         view_type="DELETED_ONLY" if deleted else "ACTIVE_ONLY",
     )
     rows = [
-        [e.experiment_id, e.name, moment(e.last_update_time), e.tags.get(NOTE_TAG, ""), _tag_text(e)]
+        [e.experiment_id, e.name, moment(e.last_update_time), e.tags.get(tag_names.NOTE, ""), _tag_text(e)]
         for e in page.items
     ]
     columns = ["experiment_id", "name", "last_update", "description", "tags"]
@@ -119,7 +119,7 @@ def _record(tracking: Tracking, experiment: Experiment) -> Record:
             "experiment_id": experiment.experiment_id,
             "name": experiment.name,
             "lifecycle_stage": experiment.lifecycle_stage,
-            "description": experiment.tags.get(NOTE_TAG),
+            "description": experiment.tags.get(tag_names.NOTE),
             "tags": shown_tags(experiment.tags),
             "creation_time": moment(experiment.creation_time),
             "url": tracking.experiment_url(experiment.experiment_id),

@@ -13,8 +13,8 @@ from pydantic import Field
 from mcp_server.analysis.gates import Evidence, Gate, GateResult, check_gates, parse_gates
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import ModelVersion
-from mcp_server.mlflow_integration.promotion import Seat, previous_holder, seat_of
-from mcp_server.mlflow_integration.registry import VersionFacts
+from mcp_server.mlflow_integration.operations.promotion import Seat, previous_holder, seat_of
+from mcp_server.mlflow_integration.operations.registry import VersionFacts
 from mcp_server.rendering import Record, Table
 from mcp_server.tools._confirm import Answer, Confirmation, ConfirmName, ask, need_yes
 from mcp_server.tools._context import Caller, OneEngine, Policy

@@ -11,8 +11,8 @@ from pydantic import Field
 from mcp_server.analysis import compare
 from mcp_server.analysis.model_files import MODEL_FILES, ModelFiles, describe_model
 from mcp_server.mlflow_integration.entities import ModelVersion, RegisteredModel, Run
-from mcp_server.mlflow_integration.promotion import PromotionEvent
-from mcp_server.mlflow_integration.registry import Registry as RegistryOperations
+from mcp_server.mlflow_integration.operations.promotion import PromotionEvent
+from mcp_server.mlflow_integration.operations.registry import Registry as RegistryOperations
 from mcp_server.rendering import Record, Table, moment
 from mcp_server.tools._comparison import side_by_side
 from mcp_server.tools._confirm import Answer, Confirmation, ConfirmName, ask, need_yes

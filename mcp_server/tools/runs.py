@@ -7,9 +7,9 @@ from typing import Annotated, Any, Final, Literal
 from mcp.server.mcpserver import Context, Elicit, Resolve
 from pydantic import Field
 
-from mcp_server.mlflow_integration.content import RunContent, run_content
 from mcp_server.mlflow_integration.entities import Run
-from mcp_server.mlflow_integration.recording import Recorded, RunDraft
+from mcp_server.mlflow_integration.operations.recording import Recorded, RunDraft
+from mcp_server.mlflow_integration.operations.run_content import RunContent, run_content
 from mcp_server.rendering import Record, Table, moment
 from mcp_server.tools._confirm import Answer, Confirmation, ConfirmName, ask, need_yes
 from mcp_server.tools._context import Recording, Tracking

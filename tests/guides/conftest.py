@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.mlflow_integration import stores
+from mcp_server.mlflow_integration.tracker import store as stores
 
 
 @pytest.fixture(autouse=True, params=["mock", "sqlite"])

@@ -17,15 +17,16 @@ from mcp_server.errors import (
     TrackingServerError,
     UnreachableError,
 )
-from mcp_server.mlflow_integration.api import MlflowApi
-from mcp_server.mlflow_integration.content import artifact_path
+from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import LoggedModel, ModelVersion, Page, RegisteredModel, Run
-from mcp_server.mlflow_integration.filters import quoted
-from mcp_server.mlflow_integration.promotion import seat_of
-from mcp_server.mlflow_integration.references import References
+from mcp_server.mlflow_integration.operations.filters import quoted
+from mcp_server.mlflow_integration.operations.promotion import seat_of
+from mcp_server.mlflow_integration.operations.references import References
+from mcp_server.mlflow_integration.operations.run_content import artifact_path
+from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
+from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 from mcp_server.suggestions import did_you_mean
 
-KEY_TAG: Final = "mcp.request_key"
 _MODEL_ID: Final = re.compile(r"(?:models:/)?(?P<id>m-[0-9a-f]{8,64})")
 _RUNS_URI: Final = re.compile(r"runs:/(?P<run>[^/]+)/(?P<path>.+)")
 _VERSIONS_PER_PAGE: Final = 100
@@ -62,7 +63,7 @@ class VersionFacts:
 class Registry:
     """Registered models of one MLflow. Runs and LoggedModels are read from the tracking side."""
 
-    def __init__(self, api: MlflowApi, tracking_api: MlflowApi, references: References, ui_url: str = "") -> None:
+    def __init__(self, api: RegistryApi, tracking_api: TrackingApi, references: References, ui_url: str = "") -> None:
         self._api = api
         self._tracking_api = tracking_api
         self._references = references
@@ -223,7 +224,7 @@ class Registry:
 
     async def copy(self, version: ModelVersion, to_model: str) -> ModelVersion:
         """Makes the same model a version of another registered model; its tags go along, its promotions do not."""
-        tags = {key: value for key, value in version.tags.items() if not key.startswith("mcp.")}
+        tags = {key: value for key, value in version.tags.items() if not key.startswith(tag_names.RESERVED_PREFIX)}
         source = _copy_source(version)
         return await self._create_version(to_model, source, version.run_id, version.model_id, version.description, tags)
 
@@ -362,13 +363,13 @@ class Registry:
                 run_id=run_id,
                 model_id=model_id,
                 description=description,
-                tags={**tags, KEY_TAG: key},
+                tags={**tags, tag_names.REQUEST_KEY: key},
             )
         except TrackingServerError as error:
             if error.carried_out is not False:
                 page = await self._api.search_model_versions(f"name = {quoted(name)}", max_results=_VERSIONS_PER_PAGE)
                 for version in page.items:
-                    if version.tags.get(KEY_TAG) == key:
+                    if version.tags.get(tag_names.REQUEST_KEY) == key:
                         return version
             raise
 

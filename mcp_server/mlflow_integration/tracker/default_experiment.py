@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp_server.errors import AlreadyExistsError
-from mcp_server.mlflow_integration.stores import Store
+from mcp_server.mlflow_integration.tracker.store import Store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

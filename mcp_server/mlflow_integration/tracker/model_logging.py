@@ -10,8 +10,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp_server.errors import InvalidInputError, NotFoundError
-from mcp_server.mlflow_integration.fluent import lent
-from mcp_server.mlflow_integration.stores import Store, import_mlflow
+from mcp_server.mlflow_integration.tracker.active_run import lent
+from mcp_server.mlflow_integration.tracker.store import Store, import_mlflow
 from mcp_server.suggestions import did_you_mean
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """The seam beneath everything: one asynchronous request in MLflow's REST JSON.
 
-`HttpTransport` carries it to a tracking server, `InProcessTransport` (embedded.py) to
-MLflow's own server application inside this process. Nothing above this line knows which.
+`HttpTransport` carries it to a tracking server, `InProcessTransport` (local/in_process.py) to
+MLflow's own server application inside this process. Nothing above knows which.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import Any, Final, Literal, Protocol
 import anyio
 import httpx2
 
-from mcp_server.errors import InvalidInputError, SettingsError, TrackingServerError, UnreachableError
-from mcp_server.mlflow_integration.credentials import authorization, header_text, split_login
-from mcp_server.mlflow_integration.http_failures import explain
+from mcp_server.errors import InvalidInputError, SettingsError, TrackingServerError, UnreachableError, UnsupportedError
+from mcp_server.mlflow_integration.locate import split_login
+from mcp_server.mlflow_integration.rest.credentials import authorization, header_text
+from mcp_server.mlflow_integration.rest.http_failures import explain
 from mcp_server.settings import Settings
 
 Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
@@ -48,7 +49,7 @@ BODY_LIMIT: Final = 32 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back, whatever its status: the meaning of a status is `api.py`'s business."""
+    """What came back, whatever its status: the meaning of a status is for `api.py` to judge."""
 
     status: int
     headers: Mapping[str, str]
@@ -283,3 +284,33 @@ def _not_unicode(error: UnicodeEncodeError) -> str:
         f"The request holds half a character (U+{ord(error.object[error.start]):04X}, a lone surrogate) "
         f"after {before!r}. Send whole Unicode characters."
     )
+
+
+class UnusableTransport:
+    """Stands in for an MLflow whose address cannot be used, so that the server starts and says why."""
+
+    def __init__(self, problem: str) -> None:
+        self._problem = problem
+
+    async def request(
+        self,
+        method: Method,
+        path: str,
+        *,
+        params: Params | None = None,
+        json: Any = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        idempotent: bool,
+    ) -> Reply:
+        """Raises: UnsupportedError: always, with the sentence."""
+        raise UnsupportedError(self._problem, carried_out=False)
+
+    def warm_up(self) -> None:
+        """Nothing to prepare."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    async def aclose(self) -> None:
+        """Nothing is open."""

@@ -19,19 +19,17 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from mcp_server.errors import ConflictError, InvalidInputError, NotFoundError, UnsupportedError
-from mcp_server.mlflow_integration.api import MlflowApi
+from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import ModelVersion
-from mcp_server.mlflow_integration.filters import quoted
-
-EVENT_TAG: Final = "mcp.promotion."
-"""Followed by the seat and the time: `mcp.promotion.champion.1795233300953`; the value is JSON."""
+from mcp_server.mlflow_integration.operations.filters import quoted
+from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
 
 VERSIONS_READ: Final = 1_000
 """Newest versions whose tags make up the history; ten pages."""
 
 _PAGE: Final = 100
 _STAGES: Final = ("Staging", "Production")
-_EVENT_KEY: Final = re.compile(rf"{re.escape(EVENT_TAG)}(?P<seat>.+)\.(?P<time>\d+)")
+_EVENT_KEY: Final = re.compile(rf"{re.escape(tag_names.PROMOTION_PREFIX)}(?P<seat>.+)\.(?P<time>\d+)")
 _ALIAS: Final = re.compile(r"[\w-]{1,200}", re.ASCII)
 
 
@@ -78,7 +76,7 @@ class PromotionEvent:
 class Promotions:
     """The seats of one registry and their history."""
 
-    def __init__(self, api: MlflowApi) -> None:
+    def __init__(self, api: RegistryApi) -> None:
         self._api = api
 
     async def holder(self, name: str, seat: Seat) -> ModelVersion | None:
@@ -107,7 +105,7 @@ class Promotions:
         """
         name, moment = version.name, int(time.time() * 1_000)
         event = PromotionEvent(kind, seat.key, version.version, from_version, moment, by, reason, tuple(gates))
-        tag = f"{EVENT_TAG}{seat.key}.{moment}"
+        tag = f"{tag_names.PROMOTION_PREFIX}{seat.key}.{moment}"
         await self._api.set_model_version_tag(name, version.version, tag, _event_text(event))
         try:
             await self._expect(name, seat, from_version)

@@ -9,14 +9,12 @@ from datetime import datetime, timezone
 from typing import Any, Final
 
 from mcp_server.errors import AlreadyExistsError, InvalidInputError, NotFoundError
-from mcp_server.mlflow_integration.api import BULK_INTERVAL_RUNS, MlflowApi, ViewType
+from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Experiment, MetricSeries, Page, Run
-from mcp_server.mlflow_integration.filters import Clause, join_clauses, parse_filter, quoted, since_clause
-from mcp_server.mlflow_integration.references import References
+from mcp_server.mlflow_integration.operations.filters import Clause, join_clauses, parse_filter, quoted, since_clause
+from mcp_server.mlflow_integration.operations.references import References
+from mcp_server.mlflow_integration.rest.tracking_api import BULK_INTERVAL_RUNS, TrackingApi, ViewType
 from mcp_server.suggestions import did_you_mean
-
-NOTE_TAG: Final = "mlflow.note.content"
-"""MLflow keeps the description of an experiment or run in this tag."""
 
 SAMPLE_POINTS: Final = 500
 """Points of one curve asked of MLflow: enough to find its shape, and 50 kB of JSON."""
@@ -46,7 +44,7 @@ class FoundRuns:
 class Tracking:
     """Experiments and runs of one MLflow."""
 
-    def __init__(self, api: MlflowApi, references: References, ui_url: str = "") -> None:
+    def __init__(self, api: TrackingApi, references: References, ui_url: str = "") -> None:
         self._api = api
         self.references = references
         self._ui_url = ui_url
@@ -77,7 +75,7 @@ class Tracking:
         """Raises: AlreadyExistsError: also for a deleted experiment of that name, which MLflow keeps until purged."""
         if not name.strip():
             raise InvalidInputError("An experiment needs a name that is not empty.")
-        note = {NOTE_TAG: description} if description else {}
+        note = {tag_names.NOTE: description} if description else {}
         try:
             experiment_id = await self._api.create_experiment(name, {**tags, **note})
         except AlreadyExistsError:
@@ -102,7 +100,7 @@ class Tracking:
             await self._api.restore_experiment(experiment_id)
         if name and name != experiment.name:
             await self._api.rename_experiment(experiment_id, name)
-        note = {} if description is None else {NOTE_TAG: description}
+        note = {} if description is None else {tag_names.NOTE: description}
         for key, value in {**tags, **note}.items():
             await self._api.set_experiment_tag(experiment_id, key, value)
         self.references.forget()
@@ -175,7 +173,7 @@ class Tracking:
             await self._api.restore_run(run.run_id)
         if name and name != run.run_name:
             await self._api.update_run(run.run_id, run_name=name)
-        note = {} if description is None else {NOTE_TAG: description}
+        note = {} if description is None else {tag_names.NOTE: description}
         for key, value in {**tags, **note}.items():
             await self._api.set_run_tag(run.run_id, key, value)
         return await self._api.get_run(run.run_id)
@@ -298,7 +296,7 @@ def _unknown_key(clause: Clause, runs: Sequence[Run], where: str) -> str:
     if clause.key in known:
         return ""
     singular = clause.entity.removesuffix("s")
-    kept = [key for key in known if not key.startswith(("mlflow.", "mcp."))]
+    kept = [key for key in known if not key.startswith(tag_names.INTERNAL_PREFIXES)]
     return (
         f"No run in {where} has the {singular} '{clause.key}' (of the latest {len(runs)})."
         f"{did_you_mean(clause.key, kept)} {_listing('They have', kept)}"

@@ -19,9 +19,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from mcp_server.errors import SettingsError
-from mcp_server.mlflow_integration.experiment import open_experiment
-from mcp_server.mlflow_integration.stores import Store, import_mlflow, open_store
-from mcp_server.mlflow_integration.tracker import MlflowTracker
+from mcp_server.mlflow_integration.tracker.default_experiment import open_experiment
+from mcp_server.mlflow_integration.tracker.store import Store, import_mlflow, open_store
+from mcp_server.mlflow_integration.tracker.tracker import MlflowTracker
 from mcp_server.settings import Settings
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
 
-from mcp_server.mlflow_integration.stores import Store, import_mlflow
+from mcp_server.mlflow_integration.tracker.store import Store, import_mlflow
 
 _VARIABLES: Final = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from mcp_server.errors import InvalidInputError
-from mcp_server.mlflow_integration.api import UPLOAD_LIMIT
+from mcp_server.mlflow_integration.rest.tracking_api import UPLOAD_LIMIT
 
 _NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 """A link or pipe put in place of the file after it was judged is not opened; Windows has neither flag."""

@@ -22,7 +22,7 @@ from mcp_server.errors import (
     UnreachableError,
     UnsupportedError,
 )
-from mcp_server.mlflow_integration.transport import Reply
+from mcp_server.mlflow_integration.rest.transport import Reply
 from mcp_server.untrusted import public_text
 
 

@@ -7,11 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mcp_server.errors import InvalidInputError, NotFoundError
-from mcp_server.mlflow_integration import model_logging
-from mcp_server.mlflow_integration.fluent import lent
-from mcp_server.mlflow_integration.project import project_store
-from mcp_server.mlflow_integration.stages import in_stages, model_versions, transition
-from mcp_server.mlflow_integration.stores import import_mlflow
+from mcp_server.mlflow_integration.tracker import model_logging
+from mcp_server.mlflow_integration.tracker.active_run import lent
+from mcp_server.mlflow_integration.tracker.project import project_store
+from mcp_server.mlflow_integration.tracker.stages import in_stages, model_versions, transition
+from mcp_server.mlflow_integration.tracker.store import import_mlflow
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

@@ -28,18 +28,13 @@ from mcp_server.errors import (
     NotFoundError,
     TrackingServerError,
 )
-from mcp_server.mlflow_integration.api import MlflowApi
-from mcp_server.mlflow_integration.content import RunContent, batches
+from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Experiment, Run
-from mcp_server.mlflow_integration.filters import quoted
-from mcp_server.mlflow_integration.references import References
-from mcp_server.mlflow_integration.tracking import NOTE_TAG
-from mcp_server.mlflow_integration.uploads import read_upload
-
-KEY_TAG: Final = "mcp.request_key"
-STATE_TAG: Final = "mcp.state"
-"""`writing`, then `complete` with the last batch, or `partial` when the write stopped half way."""
-MISSING_TAG: Final = "mcp.missing"
+from mcp_server.mlflow_integration.operations.filters import quoted
+from mcp_server.mlflow_integration.operations.references import References
+from mcp_server.mlflow_integration.operations.run_content import RunContent, batches
+from mcp_server.mlflow_integration.operations.uploads import read_upload
+from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 
 _CLEAN_UP_SECONDS: Final = 5.0
 """Time to mark a run as partial after its write was cancelled; the caller is not waiting any more."""
@@ -79,7 +74,7 @@ class Recorded:
 class Recording:
     """Writes runs of one MLflow. `upload_roots` are the folders files may come from."""
 
-    def __init__(self, api: MlflowApi, references: References, upload_roots: Sequence[Path] = ()) -> None:
+    def __init__(self, api: TrackingApi, references: References, upload_roots: Sequence[Path] = ()) -> None:
         self._api = api
         self._references = references
         self._upload_roots = tuple(upload_roots)
@@ -167,7 +162,7 @@ class Recording:
     async def _find(self, experiment_id: str, key: str) -> Run | None:
         page = await self._api.search_runs(
             [experiment_id],
-            filter_string=f"tags.{KEY_TAG} = {quoted(key)}",
+            filter_string=f"tags.{tag_names.REQUEST_KEY} = {quoted(key)}",
             order_by=["attributes.start_time ASC"],
             max_results=10,
         )
@@ -178,11 +173,16 @@ class Recording:
         return first
 
     async def _create(self, experiment_id: str, key: str, draft: RunDraft, parent_id: str) -> Run:
-        tags = {KEY_TAG: key, STATE_TAG: "writing", "mlflow.source.name": "mcp-server-mlflow", "mlflow.user": _user()}
+        tags = {
+            tag_names.REQUEST_KEY: key,
+            tag_names.STATE: "writing",
+            tag_names.SOURCE_NAME: "mcp-server-mlflow",
+            tag_names.USER: _user(),
+        }
         if draft.description:
-            tags[NOTE_TAG] = draft.description
+            tags[tag_names.NOTE] = draft.description
         if parent_id:
-            tags["mlflow.parentRunId"] = parent_id
+            tags[tag_names.PARENT_RUN] = parent_id
         started = _now() if draft.start_time is None else draft.start_time
         try:
             return await self._api.create_run(experiment_id, draft.run_name, started, tags)
@@ -221,13 +221,13 @@ class Recording:
             steps.append(("datasets", lambda: self._api.log_inputs(run.run_id, content.datasets)))
         for path, data in {**(content.artifacts or {}), **files}.items():
             steps.append((f"artifact {path}", lambda p=path, d=data: self._api.upload_artifact(run.run_id, p, d)))
-        whole = replace(content, tags={**content.tags, STATE_TAG: "complete"})
+        whole = replace(content, tags={**content.tags, tag_names.STATE: "complete"})
         pieces = list(batches(whole, run.start_time))
         for number, (metrics, params, tags) in enumerate(pieces, start=1):
             label = "params, metrics and tags" + (f" (batch {number} of {len(pieces)})" if len(pieces) > 1 else "")
             steps.append((label, lambda m=metrics, p=params, t=tags: self._api.log_batch(run.run_id, m, p, t)))
-        if MISSING_TAG in run.tags:
-            steps.append(("the state", lambda: self._api.delete_run_tag(run.run_id, MISSING_TAG)))
+        if tag_names.MISSING in run.tags:
+            steps.append(("the state", lambda: self._api.delete_run_tag(run.run_id, tag_names.MISSING)))
         if draft.status != "RUNNING":
             end = _now() if draft.end_time is None else draft.end_time
             steps.append(("the end", lambda: self._api.update_run(run.run_id, status=draft.status, end_time=end)))
@@ -237,7 +237,10 @@ class Recording:
 
     async def _mark_partial(self, run: Run, missing: Sequence[str]) -> bool:
         """Whether MLflow took the mark; without it the run stays RUNNING, in state `writing`."""
-        tags = [{"key": STATE_TAG, "value": "partial"}, {"key": MISSING_TAG, "value": "; ".join(missing)[:5_000]}]
+        tags = [
+            {"key": tag_names.STATE, "value": "partial"},
+            {"key": tag_names.MISSING, "value": "; ".join(missing)[:5_000]},
+        ]
         try:
             await self._api.log_batch(run.run_id, [], [], tags)
             await self._api.update_run(run.run_id, status="FAILED", end_time=_now())
@@ -265,7 +268,7 @@ class Recording:
 def _is_whole(run: Run, status: str) -> bool:
     ended = run.status in _ENDED or status == "RUNNING"
     # A run whose state tag was taken away by somebody is theirs; it is not written again.
-    return run.tags.get(STATE_TAG, "complete") == "complete" and ended
+    return run.tags.get(tag_names.STATE, "complete") == "complete" and ended
 
 
 def _incomplete(

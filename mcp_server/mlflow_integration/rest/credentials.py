@@ -1,4 +1,4 @@
-"""Where a tracking server is and who we are to it. Secrets leave this module only inside one header value."""
+"""The credentials sent to a tracking server. Secrets leave this module only inside one header value."""
 
 from __future__ import annotations
 
@@ -6,42 +6,12 @@ import base64
 import os
 from typing import Final
 
-import httpx2
-
 from mcp_server.errors import SettingsError
+from mcp_server.mlflow_integration.locate import Login
 from mcp_server.settings import Settings
-
-Login = tuple[str, str]
-"""User name and password, percent-decoded."""
 
 CREDENTIALS_FILE: Final = "~/.mlflow/credentials"
 """Where MLflow's own client looks: section `mlflow`, keys named after the variables in lower case."""
-
-_NO_ADDRESS: Final = "MLFLOW_TRACKING_URI cannot be read as an address. Form: http://host:5000"
-
-
-def split_login(tracking_uri: str) -> tuple[str, Login | None]:
-    """The address without its credentials, `scheme://host[:port][/path]`, and the credentials it held.
-
-    Query and fragment are dropped, so that a link copied from MLflow's UI works.
-
-    Raises: SettingsError: this is no http(s) address; the text shows nothing of it, for it may hold a password.
-    """
-    try:
-        given = httpx2.URL(tracking_uri.strip())
-    except httpx2.InvalidURL:
-        raise SettingsError(_NO_ADDRESS) from None
-    if given.scheme not in ("http", "https") or not given.host or not 0 <= (given.port or 0) <= 65_535:
-        raise SettingsError(_NO_ADDRESS)
-    bare = given.copy_with(userinfo=b"")
-    # Behind `http://ann:12/3@host` the parser sees the host `ann`; showing that path would show the password.
-    if "@" in str(bare):
-        raise SettingsError(
-            "MLFLOW_TRACKING_URI has an @ behind its host. If it belongs to a password with special characters, "
-            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead."
-        )
-    address = str(bare.copy_with(query=None, fragment=None)).rstrip("/")
-    return address, (given.username, given.password) if given.userinfo else None
 
 
 def authorization(settings: Settings, login: Login | None) -> str:

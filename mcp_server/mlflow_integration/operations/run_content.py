@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from mcp_server.errors import InvalidInputError
+from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Dataset
 
 KEY_LIMIT: Final = 250
@@ -35,7 +36,6 @@ ARTIFACT_TEXT_LIMIT: Final = 1_000_000
 
 _INT64: Final = 2**63
 _KEY: Final = re.compile(r"[\w.\-/ :]+")
-_SERVER_TAGS: Final = ("mcp.request_key", "mcp.state", "mcp.missing")
 
 Json = dict[str, Any]
 
@@ -193,8 +193,10 @@ def _texts(kind: str, values: Mapping[str, Any], limit: int) -> dict[str, str]:
 
 def _tags(tags: Mapping[str, Any]) -> dict[str, str]:
     for key in tags:
-        if key in _SERVER_TAGS:
-            raise InvalidInputError(f"Tag '{key}' is kept by this server; idempotency_key sets what it says.")
+        if key.lower().startswith(tag_names.RESERVED_PREFIX):
+            raise InvalidInputError(
+                f"Tag '{key}' is reserved: only this server writes tags that begin with {tag_names.RESERVED_PREFIX}"
+            )
     return _texts("tag", tags, TAG_VALUE_LIMIT)
 
 

@@ -9,9 +9,9 @@ from datetime import datetime, timezone
 from typing import Final
 
 from mcp_server.errors import AmbiguousError, InvalidInputError, NotFoundError
-from mcp_server.mlflow_integration.api import MlflowApi
 from mcp_server.mlflow_integration.entities import Experiment, Run
-from mcp_server.mlflow_integration.filters import quoted
+from mcp_server.mlflow_integration.operations.filters import quoted
+from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 from mcp_server.suggestions import did_you_mean
 
 _RUN_LINK: Final = re.compile(r"(?:experiments/[^/?#]+/runs/|^runs:/)(?P<id>[A-Za-z0-9][\w-]*)")
@@ -31,7 +31,7 @@ _IDS_PER_SEARCH: Final = 100
 class References:
     """Resolves what a caller names. Knows only reading, so every call may be repeated."""
 
-    def __init__(self, api: MlflowApi, default_experiment: str = "") -> None:
+    def __init__(self, api: TrackingApi, default_experiment: str = "") -> None:
         self._api = api
         self._default_experiment = default_experiment
         self._known: tuple[float, tuple[Experiment, ...]] = (-_EXPERIMENTS_KEPT_SECONDS, ())

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar, cast
 
+from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import (
     Dataset,
     Experiment,
@@ -63,7 +64,7 @@ def run_of(r: Json) -> Run:
         run_id=info.get("run_id") or info.get("run_uuid", ""),
         experiment_id=info.get("experiment_id", ""),
         # Servers before MLflow 2.0 keep the name only as a tag.
-        run_name=info.get("run_name") or tags.get("mlflow.runName", ""),
+        run_name=info.get("run_name") or tags.get(tag_names.RUN_NAME, ""),
         status=info.get("status", ""),
         start_time=int(info.get("start_time", 0)),
         end_time=int(info.get("end_time", 0)),
@@ -94,7 +95,7 @@ def _dataset_of(d: Json) -> Dataset:
         digest=dataset.get("digest", ""),
         source_type=dataset.get("source_type", ""),
         source=dataset.get("source", ""),
-        context=tags.get("mlflow.data.context", ""),
+        context=tags.get(tag_names.DATASET_CONTEXT, ""),
     )
 
 

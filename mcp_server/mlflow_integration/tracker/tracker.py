@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mcp_server.errors import InvalidInputError
-from mcp_server.mlflow_integration import model_logging
-from mcp_server.mlflow_integration.buffering import MetricBuffer
-from mcp_server.mlflow_integration.experiment import open_experiment
-from mcp_server.mlflow_integration.fluent import lent
-from mcp_server.mlflow_integration.run_records import RunRecord, compare_records, run_record, runs_frame
-from mcp_server.mlflow_integration.stores import Store, open_store
+from mcp_server.mlflow_integration import tags as tag_names
+from mcp_server.mlflow_integration.tracker import model_logging
+from mcp_server.mlflow_integration.tracker.active_run import lent
+from mcp_server.mlflow_integration.tracker.default_experiment import open_experiment
+from mcp_server.mlflow_integration.tracker.metric_buffer import MetricBuffer
+from mcp_server.mlflow_integration.tracker.run_records import RunRecord, compare_records, run_record, runs_frame
+from mcp_server.mlflow_integration.tracker.store import Store, open_store
 from mcp_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -132,12 +133,12 @@ class MlflowTracker:
         run_id: an existing run to go on with; its name and parent stay.
         buffer_metrics: send metrics by the thousand, at most 2 seconds late, instead of one by one.
         """
-        tags = {**(tags or {}), **({"mlflow.note.content": description} if description else {})}
+        tags = {**(tags or {}), **({tag_names.NOTE: description} if description else {})}
         if run_id:
             run = self._resumed(run_id, run_name, tags)
         else:
             parent = parent_run_id or self.run_id
-            run = self._created(run_name, {**tags, **({"mlflow.parentRunId": parent} if parent else {})})
+            run = self._created(run_name, {**tags, **({tag_names.PARENT_RUN: parent} if parent else {})})
         with lent(self._store, run):
             yield from self._recording(run, buffer_metrics)
 

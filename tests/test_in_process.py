@@ -19,14 +19,17 @@ import anyio
 import pytest
 
 from mcp_server.errors import TrackingServerError, UnreachableError
-from mcp_server.mlflow_integration import database, embedded, private_folder, template
-from mcp_server.mlflow_integration.embedded import InProcessTransport
+from mcp_server.mlflow_integration.local import database_checks as database
+from mcp_server.mlflow_integration.local import in_process, private_folder
+from mcp_server.mlflow_integration.local import schema_template as template
+from mcp_server.mlflow_integration.local.environment import prepare_environment
+from mcp_server.mlflow_integration.local.in_process import InProcessTransport
 from mcp_server.mlflow_integration.locate import LocalStore
 
 MOCK = LocalStore("", "", "", temporary=True)
 
 # Set before anything here imports mlflow.
-embedded.prepare_environment()
+prepare_environment()
 
 
 @pytest.fixture
@@ -97,7 +100,7 @@ def test_importing_the_modules_loads_no_heavy_package(tmp_path: Path):
     """A tracking server needs none of them, and `initialize` is answered without."""
     code = """
 import sys
-import mcp_server.mlflow_integration.embedded, mcp_server.mlflow_integration.locate
+import mcp_server.mlflow_integration.local.in_process, mcp_server.mlflow_integration.locate
 print([name for name in ("mlflow", "pandas", "numpy", "sqlalchemy", "flask") if name in sys.modules])
 """
     assert run_python(code, cwd=tmp_path).stdout.strip() == "[]"
@@ -105,7 +108,7 @@ print([name for name in ("mlflow", "pandas", "numpy", "sqlalchemy", "flask") if 
 
 LIFE = """
 import os, signal, sys, anyio
-from mcp_server.mlflow_integration.embedded import InProcessTransport
+from mcp_server.mlflow_integration.local.in_process import InProcessTransport
 from mcp_server.mlflow_integration.locate import LocalStore
 
 async def main():
@@ -162,8 +165,8 @@ def test_a_killed_process_is_cleaned_up_after_by_the_next_one(tmp_path: Path, mo
 async def test_forty_first_requests_open_the_store_once(store: LocalStore, monkeypatch: pytest.MonkeyPatch):
     """Whoever comes first opens, the others wait; a second transport for the same store shares it."""
     opened: list[LocalStore] = []
-    initialize = embedded._initialize
-    monkeypatch.setattr(embedded, "_initialize", lambda store: (opened.append(store), initialize(store)))
+    initialize = in_process._initialize
+    monkeypatch.setattr(in_process, "_initialize", lambda store: (opened.append(store), initialize(store)))
     answers: list[list[str]] = []
     async with aclosing(InProcessTransport(store)) as one, aclosing(InProcessTransport(store)) as other:
 
@@ -181,8 +184,8 @@ async def test_forty_first_requests_open_the_store_once(store: LocalStore, monke
 async def test_the_event_loop_goes_on_while_the_store_opens(store: LocalStore, monkeypatch: pytest.MonkeyPatch):
     """The opening below waits for the event loop: it would wait for ever if the loop waited for it."""
     go_on = threading.Event()
-    initialize = embedded._initialize
-    monkeypatch.setattr(embedded, "_initialize", lambda store: (go_on.wait(60), initialize(store)))
+    initialize = in_process._initialize
+    monkeypatch.setattr(in_process, "_initialize", lambda store: (go_on.wait(60), initialize(store)))
     async with aclosing(InProcessTransport(store)) as transport:
         transport.warm_up()
         async with anyio.create_task_group() as tasks:
@@ -196,8 +199,8 @@ async def test_a_request_cancelled_while_the_store_opens_is_not_carried_out(
 ):
     """The caller gets its cancellation at once, and the experiment is not made behind its back."""
     go_on = threading.Event()
-    initialize = embedded._initialize
-    monkeypatch.setattr(embedded, "_initialize", lambda store: (go_on.wait(60), initialize(store)))
+    initialize = in_process._initialize
+    monkeypatch.setattr(in_process, "_initialize", lambda store: (go_on.wait(60), initialize(store)))
     async with aclosing(InProcessTransport(store)) as transport:
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as tasks:
@@ -432,7 +435,7 @@ def test_the_template_makes_what_the_migrations_make(tmp_path: Path):
 
 
 def test_the_shipped_template_is_small_and_of_the_installed_mlflow():
-    """`python -m mcp_server.mlflow_integration.template` makes it anew when MLflow moves on."""
+    """`python -m mcp_server.mlflow_integration.local.schema_template` makes it anew when MLflow moves on."""
     assert template.SHIPPED.stat().st_size < 10_000
     assert template._load(template.SHIPPED, template.head_revision()) is not None
 

@@ -2,7 +2,7 @@
 
 A template belongs to one revision of MLflow's schema. The package ships the one it was built with;
 any other is made once by running MLflow's migrations in memory, and kept in the user's cache.
-`python -m mcp_server.mlflow_integration.template` writes the shipped one anew.
+`python -m mcp_server.mlflow_integration.local.schema_template` writes the shipped one anew.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-from mcp_server.mlflow_integration.database import write_typical_statistics
+from mcp_server.mlflow_integration.local.database_checks import write_typical_statistics
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ def _user_cache() -> Path:
 
 
 if __name__ == "__main__":
-    from mcp_server.mlflow_integration.embedded import prepare_environment
+    from mcp_server.mlflow_integration.local.environment import prepare_environment
 
     prepare_environment()
     _save(SHIPPED, head_revision(), migrate())

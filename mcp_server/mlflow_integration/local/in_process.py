@@ -20,54 +20,27 @@ from concurrent.futures import Future
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, Protocol, cast
+from typing import Any, Protocol, cast
 from urllib.parse import unquote_to_bytes, urlencode
 from weakref import WeakSet
 
 from anyio import CapacityLimiter, to_thread
 
 from mcp_server.errors import TrackingServerError, UnreachableError
-from mcp_server.mlflow_integration import database, template
+from mcp_server.mlflow_integration.local import database_checks as database
+from mcp_server.mlflow_integration.local import schema_template as template
+from mcp_server.mlflow_integration.local.environment import THREADS, prepare_environment
+from mcp_server.mlflow_integration.local.private_folder import PrivateFolder
 from mcp_server.mlflow_integration.locate import LocalStore, sqlite_path
-from mcp_server.mlflow_integration.private_folder import PrivateFolder
-from mcp_server.mlflow_integration.transport import Method, Params, Reply
+from mcp_server.mlflow_integration.rest.transport import Method, Params, Reply
 
 logger = logging.getLogger(__name__)
-
-THREADS: Final = 7
-"""Calls at once. MLflow's connection pool fails writers beyond it, and more threads only add latency."""
-
-_ENVIRONMENT: Final = {
-    # Nothing but the protocol may reach stdout, and stderr belongs to the person who reads the log.
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_PRINT_MODEL_URLS_ON_CREATION": "false",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_LOGGING_LEVEL": "ERROR",
-    "GIT_PYTHON_REFRESH": "quiet",
-    # No network beyond the store itself.
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    # A call may hold two connections, and a call whose caller has gone keeps them until it ends.
-    "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(THREADS),
-    "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": str(3 * THREADS),
-    # Host and origin checks guard a socket; there is none.
-    "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "true",
-    # Seconds; libpq waits for minutes otherwise.
-    "PGCONNECT_TIMEOUT": "5",
-}
 
 
 class _Application(Protocol):
     """A WSGI application."""
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., object], /) -> Iterable[bytes]: ...
-
-
-def prepare_environment() -> None:
-    """Set what MLflow reads when it is imported; what the user set stays. Call before anything imports mlflow."""
-    if "MLFLOW_DISABLE_TELEMETRY" not in os.environ:
-        os.environ.setdefault("DO_NOT_TRACK", "true")
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
 
 
 class InProcessTransport:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import SecretStr
 
 from mcp_server.errors import UnreachableError, UnsupportedError
-from mcp_server.mlflow_integration import database, template
+from mcp_server.mlflow_integration.local import database_checks as database
+from mcp_server.mlflow_integration.local import schema_template as template
+from mcp_server.mlflow_integration.local.private_folder import PrivateFolder
 from mcp_server.mlflow_integration.locate import Location, locate, sqlite_path
-from mcp_server.mlflow_integration.private_folder import PrivateFolder
 from mcp_server.settings import Settings, variable_of
 
 if TYPE_CHECKING:

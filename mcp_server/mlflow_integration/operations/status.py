@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mcp_server.errors import MlflowToolError
-from mcp_server.mlflow_integration.engine import Engine
+from mcp_server.mlflow_integration.operations.registry import Registry
+from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 
 _COUNTED = 1_000
 """Experiments or models that are counted; beyond it the count reads `1000+`."""
@@ -22,14 +23,14 @@ class ConnectionStatus:
     models: str = ""
 
 
-async def connection_status(engine: Engine) -> ConnectionStatus:
-    """Asks MLflow for its version and for what it holds. Never raises for an MLflow that does not answer: says it."""
+async def connection_status(api: TrackingApi, registry: Registry) -> ConnectionStatus:
+    """Asks MLflow for its version and for what it holds. An MLflow that does not answer is reported, not raised."""
     version = experiments = ""
     try:
-        version = await engine.api.version()
-        found = await engine.api.search_experiments(max_results=_COUNTED)
+        version = await api.version()
+        found = await api.search_experiments(max_results=_COUNTED)
         experiments = _count(len(found.items), found.next_page_token)
-        models = await engine.registry.search_models(max_results=_COUNTED)
+        models = await registry.search_models(max_results=_COUNTED)
     except MlflowToolError as error:
         return ConnectionStatus(False, str(error), version, experiments)
     return ConnectionStatus(True, "", version, experiments, _count(len(models.items), models.next_page_token))

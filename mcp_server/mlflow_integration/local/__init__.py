@@ -1,0 +1,1 @@
+"""MLflow inside this process: databases and mock mode."""

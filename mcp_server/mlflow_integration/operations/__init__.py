@@ -1,0 +1,1 @@
+"""What the tools ask of MLflow, over the REST interface."""

@@ -1,0 +1,74 @@
+"""What every endpoint of MLflow's REST interface shares: sending, and telling an answer from a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from mcp_server.mlflow_integration.rest.conversion import Json
+from mcp_server.mlflow_integration.rest.error_responses import failure, json_object, nonsense, not_mlflow
+from mcp_server.mlflow_integration.rest.transport import Method, Params, Transport
+
+
+class RestApi:
+    """MLflow behind one transport. `address` is what error texts call it; it holds no credentials."""
+
+    def __init__(self, transport: Transport, address: str) -> None:
+        self._transport = transport
+        self._address = address
+
+    async def version(self) -> str:
+        """MLflow's version, such as `3.17.2`."""
+        reply = await self._transport.request("GET", "/version", idempotent=True)
+        text = reply.body.decode("utf-8", "replace").strip()
+        if reply.status >= 400:
+            raise failure(reply, self._address)
+        if not text[:1].isdigit() or len(text) > 40:
+            raise not_mlflow(self._address)
+        return text
+
+    async def _get(self, route: str, **params: Any) -> Json:
+        return await self._call("GET", route, params=params, idempotent=True)
+
+    async def _post(self, route: str, *, idempotent: bool = False, **body: Any) -> Json:
+        return await self._call("POST", f"2.0/mlflow/{route}", json=body, idempotent=idempotent)
+
+    async def _call(
+        self, method: Method, route: str, *, params: Params | None = None, json: Json | None = None, idempotent: bool
+    ) -> Json:
+        reply = await self._transport.request(method, f"/api/{route}", params=params, json=json, idempotent=idempotent)
+        if reply.status >= 400:
+            raise failure(reply, self._address)
+        found = json_object(reply.body)
+        if found is None:
+            raise not_mlflow(self._address)
+        return found
+
+    def _part(self, found: Json, key: str) -> Json:
+        part = found.get(key)
+        if not isinstance(part, dict):
+            raise nonsense(self._address)
+        return cast(Json, part)
+
+    def _id(self, found: Json, key: str) -> str:
+        value = str(found.get(key, ""))
+        if not value:
+            raise nonsense(self._address)
+        return value
+
+    async def _read(self, route: str, params: Params, limit: int) -> bytes:
+        reply = await self._transport.request(
+            "GET", route, params=params, headers={"range": f"bytes=0-{limit - 1}"}, idempotent=True
+        )
+        if reply.status >= 400:
+            raise failure(reply, self._address)
+        return reply.body[:limit]
+
+
+def present(**fields: Any) -> Json:
+    """The fields that are set: MLflow's JSON leaves out what is absent."""
+    return {key: value for key, value in fields.items() if value is not None and value != "" and value != []}
+
+
+def pairs(values: Mapping[str, str]) -> list[Json]:
+    return [{"key": key, "value": value} for key, value in values.items()]

@@ -1,0 +1,228 @@
+"""MLflow tracking over REST, one typed method per endpoint: experiments, runs, metrics, artifacts, logged models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+from urllib.parse import quote
+
+from mcp_server.mlflow_integration import tags as tag_names
+from mcp_server.mlflow_integration.entities import Artifact, Dataset, Experiment, LoggedModel, MetricPoint, Page, Run
+from mcp_server.mlflow_integration.rest.api import RestApi, pairs, present
+from mcp_server.mlflow_integration.rest.conversion import (
+    Json,
+    experiment_of,
+    listed,
+    logged_model_of,
+    page_of,
+    point_of,
+    run_of,
+)
+from mcp_server.mlflow_integration.rest.error_responses import failure, nonsense
+
+ViewType = Literal["ACTIVE_ONLY", "DELETED_ONLY", "ALL"]
+
+BULK_INTERVAL_RUNS: Final = 100
+"""Runs in one get-history-bulk-interval request. Source: MLflow's MAX_RUNS_GET_METRIC_HISTORY_BULK."""
+
+UPLOAD_LIMIT: Final = 10 * 1024 * 1024
+"""Bytes that the server's upload-artifact endpoint takes. Source: MLflow server/handlers.py."""
+
+
+class TrackingApi(RestApi):
+    """The tracking half of one MLflow."""
+
+    # Experiments
+
+    async def search_experiments(
+        self,
+        *,
+        filter_string: str = "",
+        order_by: Sequence[str] = (),
+        view_type: ViewType = "ACTIVE_ONLY",
+        max_results: int = 1_000,
+        page_token: str = "",
+    ) -> Page[Experiment]:
+        body = present(
+            filter=filter_string,
+            order_by=list(order_by),
+            view_type=view_type,
+            max_results=max_results,
+            page_token=page_token,
+        )
+        found = await self._call("POST", "2.0/mlflow/experiments/search", json=body, idempotent=True)
+        return page_of(found, "experiments", experiment_of)
+
+    async def get_experiment(self, experiment_id: str) -> Experiment:
+        found = await self._get("2.0/mlflow/experiments/get", experiment_id=experiment_id)
+        return experiment_of(self._part(found, "experiment"))
+
+    async def get_experiment_by_name(self, name: str) -> Experiment:
+        found = await self._get("2.0/mlflow/experiments/get-by-name", experiment_name=name)
+        return experiment_of(self._part(found, "experiment"))
+
+    async def create_experiment(self, name: str, tags: Mapping[str, str]) -> str:
+        """Returns: the id of the new experiment. Raises: AlreadyExistsError: also for a deleted one of that name."""
+        made = await self._post("experiments/create", name=name, tags=pairs(tags))
+        return self._id(made, "experiment_id")
+
+    async def rename_experiment(self, experiment_id: str, name: str) -> None:
+        await self._post("experiments/update", idempotent=True, experiment_id=experiment_id, new_name=name)
+
+    async def set_experiment_tag(self, experiment_id: str, key: str, value: str) -> None:
+        await self._post(
+            "experiments/set-experiment-tag", idempotent=True, experiment_id=experiment_id, key=key, value=value
+        )
+
+    async def delete_experiment(self, experiment_id: str) -> None:
+        await self._post("experiments/delete", experiment_id=experiment_id)
+
+    async def restore_experiment(self, experiment_id: str) -> None:
+        await self._post("experiments/restore", experiment_id=experiment_id)
+
+    # Runs
+
+    async def search_runs(
+        self,
+        experiment_ids: Sequence[str],
+        *,
+        filter_string: str = "",
+        order_by: Sequence[str] = (),
+        view_type: ViewType = "ACTIVE_ONLY",
+        max_results: int = 100,
+        page_token: str = "",
+    ) -> Page[Run]:
+        """An unknown experiment id is no error to MLflow: resolve ids first."""
+        body = present(
+            experiment_ids=list(experiment_ids),
+            filter=filter_string,
+            order_by=list(order_by),
+            run_view_type=view_type,
+            max_results=max_results,
+            page_token=page_token,
+        )
+        found = await self._call("POST", "2.0/mlflow/runs/search", json=body, idempotent=True)
+        return page_of(found, "runs", run_of)
+
+    async def get_run(self, run_id: str) -> Run:
+        found = await self._get("2.0/mlflow/runs/get", run_id=run_id)
+        return run_of(self._part(found, "run"))
+
+    async def create_run(self, experiment_id: str, run_name: str, start_time: int, tags: Mapping[str, str]) -> Run:
+        made = await self._post(
+            "runs/create",
+            experiment_id=experiment_id,
+            run_name=run_name,
+            # MLflow stores 0 when it is left out.
+            start_time=start_time,
+            tags=pairs(tags),
+        )
+        run = run_of(self._part(made, "run"))
+        if not run.run_id:
+            raise nonsense(self._address)
+        return run
+
+    async def update_run(
+        self, run_id: str, *, status: str = "", end_time: int | None = None, run_name: str = ""
+    ) -> None:
+        await self._post(
+            "runs/update",
+            idempotent=True,
+            **present(run_id=run_id, status=status, end_time=end_time, run_name=run_name),
+        )
+
+    async def log_batch(
+        self, run_id: str, metrics: Sequence[Json], params: Sequence[Json], tags: Sequence[Json]
+    ) -> None:
+        """One request; the caller keeps MLflow's limits. Idempotent because every metric carries its time."""
+        await self._post(
+            "runs/log-batch", idempotent=True, **present(run_id=run_id, metrics=metrics, params=params, tags=tags)
+        )
+
+    async def set_run_tag(self, run_id: str, key: str, value: str) -> None:
+        await self._post("runs/set-tag", idempotent=True, run_id=run_id, key=key, value=value)
+
+    async def delete_run_tag(self, run_id: str, key: str) -> None:
+        await self._post("runs/delete-tag", run_id=run_id, key=key)
+
+    async def log_inputs(self, run_id: str, datasets: Sequence[Dataset]) -> None:
+        inputs = [
+            {
+                "dataset": present(name=d.name, digest=d.digest, source_type=d.source_type, source=d.source),
+                "tags": pairs({tag_names.DATASET_CONTEXT: d.context} if d.context else {}),
+            }
+            for d in datasets
+        ]
+        # MLflow stores an input once, whatever the number of deliveries (same name, digest and run).
+        await self._post("runs/log-inputs", idempotent=True, run_id=run_id, datasets=inputs)
+
+    async def delete_run(self, run_id: str) -> None:
+        await self._post("runs/delete", run_id=run_id)
+
+    async def restore_run(self, run_id: str) -> None:
+        await self._post("runs/restore", run_id=run_id)
+
+    async def metric_history_sample(
+        self, run_ids: Sequence[str], key: str, *, max_results: int, start_step: int | None, end_step: int | None
+    ) -> dict[str, list[MetricPoint]]:
+        """Points of one metric for up to BULK_INTERVAL_RUNS runs, thinned by MLflow to about `max_results` steps each.
+
+        Returns: points by run id, ordered by step, then time; runs without the metric are left out.
+        Raises: UnsupportedError: the server is older than MLflow 2.3.
+        """
+        found = await self._get(
+            "2.0/mlflow/metrics/get-history-bulk-interval",
+            run_ids=list(run_ids),
+            metric_key=key,
+            max_results=max_results,
+            # MLflow takes both bounds or none.
+            **present(start_step=start_step, end_step=end_step),
+        )
+        by_run: dict[str, list[MetricPoint]] = {}
+        for metric in listed(found, "metrics"):
+            by_run.setdefault(metric["run_id"], []).append(point_of(metric))
+        return by_run
+
+    # Artifacts
+
+    async def list_artifacts(self, run_id: str, path: str = "") -> tuple[Artifact, ...]:
+        """One folder of a run's artifacts, all pages of it."""
+        files: list[Artifact] = []
+        token = ""
+        while True:
+            found = await self._get("2.0/mlflow/artifacts/list", run_id=run_id, **present(path=path, page_token=token))
+            files += [
+                Artifact(path=f["path"], is_dir=bool(f.get("is_dir")), file_size=int(f.get("file_size", 0)))
+                for f in listed(found, "files")
+            ]
+            token = found.get("next_page_token", "")
+            if not token:
+                return tuple(files)
+
+    async def upload_artifact(self, run_id: str, path: str, content: bytes) -> None:
+        """Writes one artifact with the server's own credentials; at most UPLOAD_LIMIT bytes."""
+        reply = await self._transport.request(
+            "POST",
+            "/ajax-api/2.0/mlflow/upload-artifact",
+            params={"run_uuid": run_id, "path": path},
+            content=content,
+            headers={"content-type": "application/octet-stream"},
+            idempotent=True,
+        )
+        if reply.status >= 400:
+            raise failure(reply, self._address)
+
+    async def read_run_artifact(self, run_id: str, path: str, *, limit: int) -> bytes:
+        """First `limit` bytes of a run's artifact."""
+        return await self._read("/get-artifact", {"run_id": run_id, "path": path}, limit)
+
+    async def read_logged_model_artifact(self, model_id: str, path: str, *, limit: int) -> bytes:
+        """First `limit` bytes of a file of a LoggedModel."""
+        route = f"/ajax-api/2.0/mlflow/logged-models/{quote(model_id, safe='')}/artifacts/files"
+        return await self._read(route, {"artifact_file_path": path}, limit)
+
+    # Logged models
+
+    async def get_logged_model(self, model_id: str) -> LoggedModel:
+        found = await self._get(f"2.0/mlflow/logged-models/{quote(model_id, safe='')}")
+        return logged_model_of(self._part(found, "model"))

@@ -1,0 +1,31 @@
+"""Every tag name that is read or written. Names that begin with `mcp.` are reserved: no caller writes them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+RESERVED_PREFIX: Final = "mcp."
+"""Tags of this server. Its promises rest on them, so every tool refuses them from a caller."""
+MLFLOW_PREFIX: Final = "mlflow."
+"""Tags of MLflow itself."""
+INTERNAL_PREFIXES: Final = (MLFLOW_PREFIX, RESERVED_PREFIX)
+"""Tags that describe how a run was made; tables of runs leave them out."""
+
+REQUEST_KEY: Final = "mcp.request_key"
+"""The idempotency key of the call that created a run or a model version."""
+STATE: Final = "mcp.state"
+"""`writing`, then `complete` with the last batch, or `partial` when the write stopped half way."""
+MISSING: Final = "mcp.missing"
+"""What a partial run still lacks, in words."""
+PROMOTION_PREFIX: Final = "mcp.promotion."
+"""Followed by the alias or stage and the time: `mcp.promotion.champion.1795233300953`; the value is JSON."""
+
+NOTE: Final = "mlflow.note.content"
+"""The description of an experiment or run."""
+RUN_NAME: Final = "mlflow.runName"
+PARENT_RUN: Final = "mlflow.parentRunId"
+USER: Final = "mlflow.user"
+SOURCE_NAME: Final = "mlflow.source.name"
+GIT_COMMIT: Final = "mlflow.source.git.commit"
+DATASET_CONTEXT: Final = "mlflow.data.context"
+"""What a run used a dataset for; a tag of the input, not of the run."""

@@ -1,0 +1,1 @@
+"""The Python API for training scripts: synchronous, over MLflow's own client."""
