@@ -44,7 +44,7 @@ class Report:
     def __init__(self, title: str) -> None:
         packages = ", ".join(f"{name} {version(name)}" for name in ("mcp", "mlflow", "pydantic"))
         machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
-        print(f"{title}\nPython {platform.python_version()}, {packages}; {machine}\n")
+        print(f"{title}\n{commit()}; Python {platform.python_version()}, {packages}; {machine}\n")
         self._rows: list[tuple[str, ...]] = [("what", "ours", "reference", "ratio", "target", "")]
 
     def add(
@@ -83,6 +83,19 @@ class Report:
         for row in self._rows:
             numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
             print("  ".join([row[0].ljust(widths[0]), *numbers]).rstrip())
+
+
+def commit() -> str:
+    """The commit that is measured, so that a figure can be traced to its code."""
+    git = ("git", "-C", str(HERE))
+    try:
+        short = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--", "../mcp_server"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "not in a git checkout"
+    return f"commit {short.stdout.strip()}{' with uncommitted changes' if changed.stdout else ''}"
 
 
 def shown(value: float, unit: str) -> str:
@@ -378,7 +391,7 @@ def fill_database(path: Path, runs: int) -> None:
 
 def _fill(path: Path, runs: int) -> None:
     from mcp_server.mlflow_integration.local import schema_template as template
-    from mcp_server.mlflow_integration.local.in_process import prepare_environment
+    from mcp_server.mlflow_integration.local.environment import prepare_environment
 
     prepare_environment()
     template.create_database(path, template.schema_statements(template.head_revision(), path.parent))

@@ -1,4 +1,7 @@
-"""1,000 registered models of 10 versions: search_models and get_model through the tools, against MLflow's calls."""
+"""1,000 registered models of 10 versions: search_models and get_model through the tools, against plain HTTP.
+
+The reference sends the requests that a script would send by hand, with httpx2, to the same `mlflow server`.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
+import httpx2
 from mcp.client import Client
-from measure import Report, median, run, size
+from measure import Report, median, mlflow_server, run, size
 
 from mcp_server.mlflow_integration.engine import Engine, open_engine
 from mcp_server.server import build_server
@@ -63,24 +67,29 @@ async def timed(call: Callable[[], Awaitable[object]]) -> float:
     return time.perf_counter() - began
 
 
-async def measure(report: Report, engine: Engine, database: Path) -> None:
-    async with Client(build_server(engine)) as client:
+async def measure(report: Report, engine: Engine, address: str, database: Path) -> None:
+    plain = httpx2.AsyncClient(base_url=f"{address}/api/2.0/mlflow/", timeout=60)
+    async with plain, Client(build_server(engine)) as client:
         run_ids: list[str] = []
         for i in range(VERSIONS):
             logged = await client.call_tool("log_run", {"experiment": "trained", "metrics": {"accuracy": i / 10}})
             run_ids.append(str((logged.structured_content or {})["run_id"]))
         fill(database, run_ids)
 
+        async def get(route: str, **params: str | int) -> None:
+            json.loads((await plain.get(route, params=params)).raise_for_status().content)
+
         async def plain_page() -> None:
-            await engine.api.search_registered_models(max_results=50)
+            await get("registered-models/search", max_results=50)
 
         async def plain_model() -> None:
-            await engine.api.get_registered_model("model-0500")
-            await engine.api.search_model_versions("name = 'model-0500'", order_by=["version_number DESC"])
+            await get("registered-models/get", name="model-0500")
+            await get("model-versions/search", filter="name = 'model-0500'", order_by="version_number DESC")
             ids = ", ".join(f"'{run_id}'" for run_id in run_ids)
-            await engine.api.search_runs(["0", "1"], filter_string=f"attributes.run_id IN ({ids})")
+            body = {"experiment_ids": ["0", "1"], "filter": f"attributes.run_id IN ({ids})"}
+            json.loads((await plain.post("runs/search", json=body)).raise_for_status().content)
 
-        for tool, arguments, plain in (
+        for tool, arguments, by_hand in (
             ("search_models", {}, plain_page),
             ("get_model", {"name": "model-0500"}, plain_model),
         ):
@@ -90,7 +99,7 @@ async def measure(report: Report, engine: Engine, database: Path) -> None:
             ours, theirs = [], []
             for _ in range(ROUNDS):
                 ours.append(await timed(lambda t=tool, a=arguments: client.call_tool(t, a)))
-                theirs.append(await timed(plain))
+                theirs.append(await timed(by_hand))
             report.add(f"{tool}: time", median(ours), "s", reference=median(theirs))
             report.add(
                 f"{tool}: bytes, both halves", size(result.model_dump_json(exclude_none=True)), "B", most=ANSWER_LIMIT
@@ -106,14 +115,15 @@ async def measure(report: Report, engine: Engine, database: Path) -> None:
 
 
 def main() -> None:
-    report = Report(f"Registry: {MODELS:,} models of {VERSIONS} versions on SQLite, medians of {ROUNDS} rounds in turn")
+    report = Report(f"Registry: {MODELS:,} models of {VERSIONS} versions over HTTP, medians of {ROUNDS} rounds in turn")
     with tempfile.TemporaryDirectory(prefix="benchmark-", ignore_cleanup_errors=True) as folder:
         database = Path(folder) / "mlflow.db"
-        engine = open_engine(Settings.load(tracking_uri=f"sqlite:///{database.as_posix()}"))
-        try:
-            anyio.run(measure, report, engine, database)
-        finally:
-            engine.close()
+        with mlflow_server(database) as address:
+            engine = open_engine(Settings.load(tracking_uri=address))
+            try:
+                anyio.run(measure, report, engine, address, database)
+            finally:
+                engine.close()
     report.show()
 
 
