@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcp_server.mlflow_integration.locate import LocalStore, Location, is_http, locate, private_folder, sqlite_path
+from mcp_server.mlflow_integration.operations.experiments import Experiments
+from mcp_server.mlflow_integration.operations.metric_history import MetricHistory
 from mcp_server.mlflow_integration.operations.promotion import Promotions
 from mcp_server.mlflow_integration.operations.recording import Recording
 from mcp_server.mlflow_integration.operations.references import References
@@ -28,7 +30,9 @@ class Engine:
     settings: Settings
     location: Location
     api: TrackingApi
+    experiments: Experiments
     tracking: Tracking
+    metric_history: MetricHistory
     recording: Recording
     registry: Registry
     promotions: Promotions
@@ -64,7 +68,9 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
         settings=settings,
         location=location,
         api=api,
+        experiments=Experiments(api, references, location.ui_url),
         tracking=Tracking(api, references, location.ui_url),
+        metric_history=MetricHistory(api),
         recording=Recording(api, references, settings.upload_roots),
         registry=Registry(registry_api, api, references, location.ui_url),
         promotions=Promotions(registry_api),

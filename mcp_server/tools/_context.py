@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 from mcp.server.mcpserver import Context, Resolve
 
 from mcp_server.mlflow_integration.engine import Engine
-from mcp_server.mlflow_integration.operations import promotion, recording, registry
+from mcp_server.mlflow_integration.operations import experiments, metric_history, promotion, recording, registry
 from mcp_server.mlflow_integration.operations import runs as tracking
 from mcp_server.promotion_policy import PromotionPolicy
 
@@ -27,6 +27,14 @@ def context_of(context: Context[Any, Any]) -> ServerContext:
 
 async def _engine(context: Context[Any, Any]) -> Engine:
     return context_of(context).engine
+
+
+async def _experiments(context: Context[Any, Any]) -> experiments.Experiments:
+    return context_of(context).engine.experiments
+
+
+async def _metric_history(context: Context[Any, Any]) -> metric_history.MetricHistory:
+    return context_of(context).engine.metric_history
 
 
 async def _tracking(context: Context[Any, Any]) -> tracking.Tracking:
@@ -57,6 +65,8 @@ async def _caller(context: Context[Any, Any]) -> str:
 
 # Resolved by the SDK per call and invisible in the tool's schema.
 OneEngine = Annotated[Engine, Resolve(_engine)]
+Experiments = Annotated[experiments.Experiments, Resolve(_experiments)]
+MetricHistory = Annotated[metric_history.MetricHistory, Resolve(_metric_history)]
 Tracking = Annotated[tracking.Tracking, Resolve(_tracking)]
 Recording = Annotated[recording.Recording, Resolve(_recording)]
 Registry = Annotated[registry.Registry, Resolve(_registry)]

@@ -13,7 +13,7 @@ from mcp_server.analysis.naming import direction_of
 from mcp_server.mlflow_integration.entities import MetricPoint, MetricSeries, Run
 from mcp_server.rendering import Record, Table, number
 from mcp_server.tools._comparison import WIDE_LIMIT, comparison_hint, one_per_row, run_labels, side_by_side
-from mcp_server.tools._context import Tracking
+from mcp_server.tools._context import MetricHistory, Tracking
 from mcp_server.tools._params import (
     Direction,
     ExperimentRefs,
@@ -91,6 +91,7 @@ async def rank_runs(
 
 async def get_metric_history(
     tracking: Tracking,
+    history: MetricHistory,
     runs: RunRefs,
     metrics: Annotated[MetricNames, Field(min_length=1, max_length=20, description="Metric names, such as val_loss.")],
     max_points: Annotated[
@@ -106,7 +107,7 @@ async def get_metric_history(
     """
     ranged = start_step != 0 or end_step != -1
     found = await tracking.get_runs(runs)
-    series = await tracking.metric_history(
+    series = await history.read(
         found,
         metrics,
         start_step=start_step if ranged else None,

@@ -1,4 +1,4 @@
-"""Experiments: find, make, change, put away."""
+"""Experiments: search, create, update and delete."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Experiment
 from mcp_server.rendering import Record, Table, moment
 from mcp_server.tools._confirm import Answer, Confirmation, ConfirmName, ask, need_yes
-from mcp_server.tools._context import Tracking
+from mcp_server.tools._context import Experiments
 from mcp_server.tools._params import (
     NOTHING,
     Description,
@@ -26,7 +26,7 @@ from mcp_server.tools._views import shown_tags
 
 
 async def search_experiments(
-    tracking: Tracking,
+    experiments: Experiments,
     name_contains: NameContains = "",
     filter_string: Annotated[str, Field(description="MLflow filter, such as tags.team = 'vision'.")] = "",
     order_by: OrderBy = (),
@@ -38,7 +38,7 @@ async def search_experiments(
 
     For the runs inside one use search_runs.
     """
-    page = await tracking.search_experiments(
+    page = await experiments.search(
         name_contains,
         filter_string=filter_string,
         order_by=order_by,
@@ -61,18 +61,18 @@ async def search_experiments(
 
 
 async def create_experiment(
-    tracking: Tracking,
+    experiments: Experiments,
     name: Annotated[str, Field(min_length=1, max_length=500, description="Name; / may group, as in vision/resnet.")],
     description: Description = "",
     tags: Tags = NOTHING,
 ) -> Record:
     """Make an experiment. log_run and start_run make a missing one by themselves."""
     texts = {key: str(value) for key, value in tags.items()}
-    return _record(tracking, await tracking.create_experiment(name, description=description, tags=texts))
+    return _record(experiments, await experiments.create(name, description=description, tags=texts))
 
 
 async def update_experiment(
-    tracking: Tracking,
+    experiments: Experiments,
     experiment: ExperimentRef,
     name: Annotated[str, Field(max_length=500, description="New name.")] = "",
     description: Description = "",
@@ -80,40 +80,40 @@ async def update_experiment(
     restore: Annotated[bool, Field(description="Bring a deleted experiment and its runs back.")] = False,
 ) -> Record:
     """Rename, describe, tag or restore an experiment. What is left out stays as it is."""
-    changed = await tracking.update_experiment(
+    changed = await experiments.update(
         experiment,
         name=name,
         description=description or None,
         tags={key: str(value) for key, value in tags.items()},
         restore=restore,
     )
-    return _record(tracking, changed)
+    return _record(experiments, changed)
 
 
 async def _ask_delete(
-    context: Context[Any, Any], tracking: Tracking, experiment: str, confirm_name: str
+    context: Context[Any, Any], experiments: Experiments, experiment: str, confirm_name: str
 ) -> Confirmation | Elicit[Confirmation]:
-    found = await tracking.references.experiment(experiment)
+    found = await experiments.get(experiment)
     question = f"Delete experiment '{found.name}' with its runs? update_experiment can restore it."
     return ask(context, question, name=found.name, confirm_name=confirm_name)
 
 
 async def delete_experiment(
-    tracking: Tracking,
+    experiments: Experiments,
     answer: Annotated[Answer, Resolve(_ask_delete)],
     experiment: ExperimentRef,
     confirm_name: ConfirmName = "",
 ) -> Record:
     """Delete an experiment with its runs. update_experiment with restore=true brings it back until MLflow purges it."""
     need_yes(answer)
-    deleted = await tracking.delete_experiment(experiment)
+    deleted = await experiments.delete(experiment)
     return Record(
         {"experiment_id": deleted.experiment_id, "name": deleted.name, "lifecycle_stage": "deleted"},
         hint="update_experiment with restore=true brings it back.",
     )
 
 
-def _record(tracking: Tracking, experiment: Experiment) -> Record:
+def _record(experiments: Experiments, experiment: Experiment) -> Record:
     return Record(
         {
             "experiment_id": experiment.experiment_id,
@@ -122,7 +122,7 @@ def _record(tracking: Tracking, experiment: Experiment) -> Record:
             "description": experiment.tags.get(tag_names.NOTE),
             "tags": shown_tags(experiment.tags),
             "creation_time": moment(experiment.creation_time),
-            "url": tracking.experiment_url(experiment.experiment_id),
+            "url": experiments.url(experiment.experiment_id),
         }
     )
 

@@ -1,4 +1,4 @@
-"""Runs: find, read, write, change, put away."""
+"""Runs: search, read, log, update and delete."""
 
 from __future__ import annotations
 
