@@ -29,8 +29,10 @@ DEFINITIONS = [definition for toolset in TOOLSETS.values() for definition in too
 
 async def listed(**settings: Any) -> list[dict[str, Any]]:
     """tools/list as it goes over the wire."""
-    async with Client(build_server(open_engine(Settings.load(mock_mode=True, **settings)))) as client:
+    engine = open_engine(Settings.load(mock_mode=True, **settings))
+    async with Client(build_server(engine)) as client:
         found = await client.list_tools()
+    engine.close()
     return [tool.model_dump(by_alias=True, exclude_none=True, mode="json") for tool in found.tools]
 
 
