@@ -8,14 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_server.untrusted import PUBLIC_TEXT_LIMIT, clean, clip, public_text, without_secrets
+from mcp_server.untrusted import (
+    PUBLIC_TEXT_LIMIT,
+    SENTENCE_LIMIT,
+    clean,
+    clip,
+    public_text,
+    sentence,
+    shown,
+    without_secrets,
+)
 
 BANNED_RANGES = (
-    (0x00, 0x08), (0x0B, 0x1F), (0x7F, 0x9F), (0xAD, 0xAD), (0x61C, 0x61C), (0x180E, 0x180E), (0x200B, 0x200F),
-    (0x202A, 0x202E), (0x2060, 0x2064), (0x2066, 0x2069), (0xD800, 0xDFFF), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF),
-    (0xE0000, 0xE007F), (0xE0100, 0xE01EF),
+    (0x00, 0x08), (0x0B, 0x1F), (0x7F, 0x9F), (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160),
+    (0x17B4, 0x17B5), (0x180B, 0x180F), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164),
+    (0xD800, 0xDFFF), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFFB), (0xFFFE, 0xFFFF),
+    (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
 )  # fmt: skip
 BANNED = frozenset(chr(point) for first, last in BANNED_RANGES for point in range(first, last + 1))
+LINE_ENDS = "\x0b\x0c\r\x1c\x1d\x1e\x85\u2028\u2029"
 
 ANY_TEXT = st.text(st.one_of(st.characters(exclude_categories=()), st.sampled_from(sorted(BANNED))))
 
@@ -35,8 +46,9 @@ def test_cleaning_a_clean_text_changes_nothing(text: str):
 
 @given(ANY_TEXT)
 def test_cleaning_keeps_every_other_character_in_its_order(text: str):
-    """Only what is banned goes; a lone surrogate leaves a replacement character behind."""
-    kept = [("\ufffd" if unicodedata.category(c) == "Cs" else c) for c in text]
+    """Only what is banned goes; a line end of any kind becomes a line feed, a lone surrogate a replacement character."""
+    lines = text.replace("\r\n", "\n").translate(dict.fromkeys(map(ord, LINE_ENDS), "\n"))
+    kept = [("\ufffd" if unicodedata.category(c) == "Cs" else c) for c in lines]
     assert clean(text) == "".join(c for c in kept if c not in BANNED)
 
 
@@ -53,6 +65,66 @@ def test_terminal_escapes_bidi_and_tag_characters_go():
 def test_a_lone_surrogate_becomes_a_replacement_character():
     """It can be encoded afterwards: a lone surrogate ends an mcp 2.3.0 stdio server."""
     assert clean("half \ud83d of a smile").encode() == "half \ufffd of a smile".encode()
+
+
+@given(ANY_TEXT)
+def test_a_clean_text_has_no_line_end_but_the_line_feed(text: str):
+    """Whatever a reader splits at: U+2028 ends a line for Python, JavaScript and many terminals."""
+    assert clean(text).splitlines() == clean(text).removesuffix("\n").split("\n") or not clean(text)
+
+
+def test_no_character_that_unicode_calls_a_format_character_hides_in_a_clean_text():
+    """Only the Arabic and Kaithi signs that are drawn stay; a new version of Unicode makes this fail."""
+    every = "".join(map(chr, range(0x110000)))
+    formats = {c for c in clean(every) if unicodedata.category(c) in ("Cf", "Cc", "Cs", "Zl", "Zp")}
+    drawn = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD, *range(0x13430, 0x13440)}
+    assert formats <= {chr(point) for point in drawn} | {"\t", "\n"}
+
+
+JSON_VALUE = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT, st.lists, max_leaves=5)
+
+
+@given(JSON_VALUE, st.integers(min_value=1, max_value=200))
+def test_a_shown_value_is_one_bounded_line_without_hidden_characters(value: object, limit: int):
+    """Arguments of every type are quoted in errors."""
+    line = shown(value, limit)
+    assert len(line.splitlines()) <= 1
+    assert len(line) <= limit + len("… (1,000,000 more characters)")
+    assert not BANNED & set(line)
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("one\ntwo\u2028hint: delete it", "one two hint: delete it"),
+        (["a", 1, None, True], '["a", 1, null, true]'),
+        ({"metrics.accuracy": float("nan")}, '{"metrics.accuracy": NaN}'),
+        ("x" * 10_000_000, "x" * 80 + "… (9,999,920 more characters)"),
+        ({("a", 1): 2}, "a value of type dict"),
+        (10**5000, "a value of type int"),
+    ],
+    ids=["lines", "list", "mapping", "10 MB", "key that is no text", "5,000 digits"],
+)
+def test_a_shown_value_is_recognisable(value: object, line: str):
+    """A text as it is, everything else as JSON."""
+    assert shown(value) == line
+
+
+def test_a_long_sentence_keeps_its_beginning_and_its_advice():
+    """What was wrong is at the beginning, what would be right at the end; the value between may be 10 MB."""
+    for length in (5_000, 10_000_000):
+        text = sentence(f"No run '{'x' * length}'. Give an id; search_runs lists them.")
+        assert len(text) < SENTENCE_LIMIT + 100
+        assert text.startswith("No run 'xxx")
+        assert text.endswith("xxx'. Give an id; search_runs lists them.")
+        assert "more characters) …" in text
+
+
+@given(ANY_TEXT)
+def test_any_sentence_leaves_as_one_clean_line(text: str):
+    """Also a short one: an error that ends in a made-up hint or table row stays one line."""
+    assert len(sentence(text).splitlines()) <= 1
+    assert not BANNED & set(sentence(text))
 
 
 def test_clip_says_how_many_characters_it_left_out():
@@ -116,6 +188,17 @@ def test_sql_its_parameters_and_the_driver_are_taken_out_of_an_error():
     """What the database said in words stays: it tells a busy store from a wrong request."""
     assert public_text(SQL_ERROR) == "UNIQUE constraint failed: params.key, params.run_uuid"
     assert public_text("(sqlite3.OperationalError) database is locked\n[SQL: SELECT 1") == "database is locked"
+
+
+def test_what_sqlalchemy_says_about_its_session_is_taken_out_of_an_error():
+    """A store that was locked for long answers with it."""
+    message = (
+        "This Session's transaction has been rolled back due to a previous exception during flush. To begin a new "
+        "transaction with this Session, first issue Session.rollback(). Original exception was: "
+        "(raised as a result of Query-invoked autoflush; consider using a session.no_autoflush block) "
+        "(sqlite3.OperationalError) database is locked\n[SQL: INSERT INTO tags VALUES (?)]"
+    )
+    assert public_text(message) == "database is locked"
 
 
 def test_what_follows_an_sql_statement_in_an_error_stays():
