@@ -105,10 +105,11 @@ class Settings(BaseSettings):
         validation_alias="MLFLOW_MCP_PROMOTION_POLICY",
         description="YAML file with gates that promotions must pass and no call can lower. Empty: none.",
     )
-    upload_roots: PathList = Field(
+    allowed_folders: PathList = Field(
         (),
-        validation_alias="MLFLOW_MCP_UPLOAD_ROOTS",
-        description="Folders from which log_run may upload files, separated as in PATH. Empty: none.",
+        validation_alias="MLFLOW_MCP_ALLOWED_FOLDERS",
+        description="Folders in which tools may read local files to upload and write files they download or export, "
+        "separated as in PATH. Empty: none.",
     )
     timeout_seconds: float = Field(
         45.0,

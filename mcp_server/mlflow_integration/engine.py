@@ -71,7 +71,7 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
         experiments=Experiments(api, references, location.ui_url),
         tracking=Tracking(api, references, location.ui_url),
         metric_history=MetricHistory(api),
-        recording=Recording(api, references, settings.upload_roots),
+        recording=Recording(api, references, settings.allowed_folders),
         registry=Registry(registry_api, api, references, location.ui_url),
         promotions=Promotions(registry_api),
         transports=(tracking,) if registry is tracking else (tracking, registry),

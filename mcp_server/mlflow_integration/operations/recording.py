@@ -72,12 +72,12 @@ class Recorded:
 
 
 class Recording:
-    """Writes runs of one MLflow. `upload_roots` are the folders files may come from."""
+    """Writes runs of one MLflow. `allowed_folders` are those that files may come from."""
 
-    def __init__(self, api: TrackingApi, references: References, upload_roots: Sequence[Path] = ()) -> None:
+    def __init__(self, api: TrackingApi, references: References, allowed_folders: Sequence[Path] = ()) -> None:
         self._api = api
         self._references = references
-        self._upload_roots = tuple(upload_roots)
+        self._allowed_folders = tuple(allowed_folders)
         self._locks: dict[str, tuple[anyio.Lock, int]] = {}
 
     async def record(self, draft: RunDraft) -> Recorded:
@@ -86,7 +86,7 @@ class Recording:
         Raises: InvalidInputError: refused before anything was written. IncompleteWriteError: stopped half way;
             the run is FAILED, its tags and the text say what is missing.
         """
-        files = {Path(file).name: read_upload(file, self._upload_roots) for file in draft.files}
+        files = {Path(file).name: read_upload(file, self._allowed_folders) for file in draft.files}
         parent = await self._references.run(draft.parent_run) if draft.parent_run else None
         key = draft.idempotency_key or uuid.uuid4().hex
         async with self._alone(key):

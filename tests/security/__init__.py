@@ -1,0 +1,1 @@
+"""What must not get out, and what must not be reached."""
