@@ -124,6 +124,30 @@ def test_databases_are_opened_in_this_process(uri: str, expected: str, folder: P
     assert "secret" not in location.shown_uri + location.why
 
 
+@pytest.mark.parametrize(
+    ("installed", "uri", "expected"),
+    [
+        ({"psycopg2"}, "postgresql://host/db", "postgresql+psycopg2://host/db"),
+        ({"psycopg"}, "postgresql://host/db", "postgresql+psycopg://host/db"),
+        ({"psycopg", "psycopg2"}, "postgresql://host/db", "postgresql://host/db"),
+        (set(), "postgresql://host/db", "postgresql://host/db"),
+        ({"psycopg2"}, "postgresql+psycopg://host/db", "postgresql+psycopg://host/db"),
+        ({"pymysql"}, "mysql://ann:secret@host/db?charset=utf8", "mysql+pymysql://ann:secret@host/db?charset=utf8"),
+        ({"MySQLdb"}, "mysql://host/db", "mysql+mysqldb://host/db"),
+    ],
+)
+def test_a_database_is_opened_with_the_driver_that_is_installed(
+    installed: set[str], uri: str, expected: str, monkeypatch: pytest.MonkeyPatch
+):
+    """SQLAlchemy's default changed from psycopg2 to psycopg, and people have one of them."""
+    monkeypatch.setattr(
+        "mcp_server.mlflow_integration.locate.find_spec", lambda name: name if name in installed else None
+    )
+    location = located(uri)
+    assert location.tracking_uri == expected
+    assert location.shown_uri == uri.replace("ann:secret@", "").partition("?")[0]
+
+
 def test_an_artifact_location_that_was_given_is_taken():
     """Also for network databases, which otherwise get the private folder."""
     location = located("postgresql://host/db", artifact_location="s3://bucket/runs")

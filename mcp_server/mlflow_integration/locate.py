@@ -1,4 +1,4 @@
-"""Which MLflow this server works with, and why: the flag, the variable, `.env`, the working folder, a private store.
+"""Which MLflow is used, and why: the flag, the variable, `.env`, the working folder, a private store.
 
 Nothing is opened or written here and nothing raises: an address that cannot be used becomes a
 location that says so, because a server that starts and explains helps more than one that does not.
@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
 
@@ -25,8 +26,27 @@ _NO_ADDRESS: Final = "MLFLOW_TRACKING_URI cannot be read as an address. Form: ht
 
 Kind = Literal["server", "database", "mock", "unsupported"]
 
-DATABASES: Final = ("postgresql", "mysql", "mssql")
-"""Databases beside SQLite that MLflow has a store for."""
+DATABASES: Final = {
+    "postgresql": ("psycopg", "psycopg2"),
+    "mysql": ("MySQLdb", "pymysql"),
+    "mssql": ("pyodbc", "pymssql"),
+}
+"""Databases beside SQLite that MLflow has a store for, and the drivers of each that SQLAlchemy knows."""
+
+_PROJECT_SIGNS: Final = ("MLproject", "config/mlflow.yaml", "mlruns", "mlartifacts")
+"""What only somebody who uses MLflow in this folder puts there."""
+
+_DEPENDENCY_FILES: Final = (
+    "pyproject.toml",
+    "requirements*.txt",
+    "setup.py",
+    "setup.cfg",
+    "Pipfile",
+    "environment.y*ml",
+    "conda.y*ml",
+    "python_env.yaml",
+)
+"""Where a project says that it needs MLflow; patterns of file names."""
 
 SUPPORTED: Final = (
     "Supported are http(s)://host:port of a tracking server, sqlite:///path/mlflow.db, and postgresql://, mysql:// "
@@ -80,8 +100,12 @@ class _Address:
     problem: str = ""
 
 
-def locate(settings: Settings) -> Location:
-    """The MLflow that these settings and the working folder mean. Reads folders, writes nothing, never raises."""
+def locate(settings: Settings, *, script: bool = False) -> Location:
+    """The MLflow that these settings and the working folder mean. Reads folders, writes nothing, never raises.
+
+    script: for a training script, which its author started in the folder where they work: MLflow's own default
+        there comes before the private store. A host starts a server anywhere.
+    """
     if settings.mock_mode:
         return Location(
             kind="mock",
@@ -92,7 +116,7 @@ def locate(settings: Settings) -> Location:
             why=f"mock mode, set by {settings.origin('mock_mode')}",
             local_store=LocalStore("", "", "", temporary=True),
         )
-    tracking, why = _tracking_address(settings)
+    tracking, why = _tracking_address(settings, script)
     elsewhere = settings.registry_uri.strip()
     registry = _address(elsewhere, variable_of("registry_uri")) if elsewhere else tracking
     return Location(
@@ -148,7 +172,7 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(match[2]) if match else None
 
 
-def _tracking_address(settings: Settings) -> tuple[_Address, str]:
+def _tracking_address(settings: Settings, script: bool) -> tuple[_Address, str]:
     if settings.tracking_uri.strip():
         address = _address(settings.tracking_uri, variable_of("tracking_uri"))
         return address, f"given by {settings.origin('tracking_uri')}"
@@ -158,8 +182,21 @@ def _tracking_address(settings: Settings) -> tuple[_Address, str]:
     # The sign by which MLflow itself tells a file store from a folder of artifacts.
     if folder is not None and any(folder.glob("mlruns/*/meta.yaml")):
         return _file_store(Path("mlruns"), "The working folder holds mlruns"), "mlruns is in the working folder"
+    if folder is not None and os.access(folder, os.W_OK) and (script or _is_mlflow_project(folder)):
+        return _sqlite_file(folder / "mlflow.db"), "no tracking URI is set, and this is MLflow's own default here"
     why = "no tracking URI is set and the working folder holds no MLflow store, so a private one is used"
     return _sqlite_file(private_folder(settings) / "mlflow.db"), why
+
+
+def _is_mlflow_project(folder: Path) -> bool:
+    """Whether the people who work in this folder use MLflow: a folder with source code alone is no sign of it."""
+    if any((folder / name).exists() for name in _PROJECT_SIGNS):
+        return True
+    try:
+        files = [path for pattern in _DEPENDENCY_FILES for path in folder.glob(pattern)]
+        return any(re.search(rb"\bmlflow\b", path.read_bytes()) for path in files if path.is_file())
+    except OSError:
+        return False
 
 
 def _address(given: str, variable: str) -> _Address:
@@ -176,7 +213,7 @@ def _address(given: str, variable: str) -> _Address:
     if scheme.partition("+")[0] == "sqlite":
         return _sqlite(uri, unusable)
     if scheme.partition("+")[0] in DATABASES:
-        return _Address("database", uri, shown)
+        return _Address("database", _with_installed_driver(uri, scheme), shown)
     if scheme.partition("+")[0] == "postgres":
         return unusable("the name is written out; write postgresql://...")
     if scheme == "file":
@@ -191,6 +228,13 @@ def _address(given: str, variable: str) -> _Address:
     if re.search(r"[/\\]", uri) or Path(uri).is_dir():
         return _file_store(Path(uri), f"{variable} is {shown!r}")
     return unusable(f"this is no address of an MLflow. {SUPPORTED}")
+
+
+def _with_installed_driver(uri: str, scheme: str) -> str:
+    """The URI of a database, with its driver named where it names none and only the one that is not the default is
+    installed: SQLAlchemy 2.1 takes psycopg for `postgresql://`, 2.0 psycopg2."""
+    installed = [name for name in DATABASES.get(scheme, ()) if find_spec(name) is not None]
+    return f"{scheme}+{installed[0].lower()}{uri[len(scheme) :]}" if len(installed) == 1 else uri
 
 
 def _server(uri: str, variable: str) -> _Address:

@@ -442,23 +442,6 @@ def test_credentials_in_the_env_file_count_for_mlflows_client_too():
     assert read_mlflow_creds().password == "secret"
 
 
-@once
-def test_without_any_setting_the_store_is_the_one_the_server_chooses(tmp_path):
-    from mcp_server.mlflow_integration.locate import locate
-    from mcp_server.settings import Settings
-
-    del os.environ["MLFLOW_TRACKING_URI"]
-    for uri in (locate(Settings.load()).tracking_uri, f"sqlite:///{tmp_path}/mlflow.db"):
-        tracker = get_mlflow_tracker("somewhere")
-        assert tracker.client.tracking_uri == uri
-        with tracker.start_run() as run_id:
-            pass
-        folder = Path(uri.removeprefix("sqlite:///")).parent
-        assert tracker.get_run(run_id)["artifact_uri"].startswith(str(folder / "mlruns"))
-        # From now on the working folder holds a store.
-        get_mlflow_tracker(tracking_uri="sqlite:///mlflow.db")
-
-
 class _Doubler:
     def predict(self, numbers):
         return [2 * number for number in numbers]

@@ -30,6 +30,8 @@ def failure(reply: Reply, address: str) -> MlflowToolError:
     """The error of a reply whose status is 400 or more; `address` is what its text calls this MLflow."""
     body = json_object(reply.body) or {}
     code, message = str(body.get("error_code", "")), public_text(str(body.get("message", "")))
+    if reply.status == 403 and _REFUSED_HOST in reply.body:
+        return _unknown_host_name(address)
     if reply.status in (401, 403) or code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
         return _refused(reply.status, message, address)
     if reply.status == 404 and not code:
@@ -44,6 +46,15 @@ def failure(reply: Reply, address: str) -> MlflowToolError:
     advice = "Try again in a moment." if busy else "The log of that server says more."
     detail = f" ({message})" if message else ""
     return TrackingServerError(f"MLflow at {address} failed to answer: status {reply.status}{detail}. {advice}")
+
+
+def _unknown_host_name(address: str) -> PermissionDeniedError:
+    host = address.partition("://")[2].partition("/")[0]
+    return PermissionDeniedError(
+        f"The MLflow server at {address} refuses this host name (403, Invalid Host header): it answers only to names "
+        f'that it knows. Start it with `mlflow server --allowed-hosts "{host},localhost:*"`, or use a name that it '
+        "knows in MLFLOW_TRACKING_URI."
+    )
 
 
 def _refused(status: int, message: str, address: str) -> PermissionDeniedError:
@@ -93,6 +104,9 @@ _ERROR_BY_CODE: Final[Mapping[str, type[MlflowToolError]]] = {
     "NOT_IMPLEMENTED": UnsupportedError,
 }
 """MLflow's error codes that the caller can mend. Source: mlflow/exceptions.py; the rest are the server's failures."""
+
+_REFUSED_HOST: Final = b"Invalid Host header"
+"""What MLflow 3.5 and later answer, as plain text, to a host name that --allowed-hosts does not list."""
 
 _STORE_TROUBLE: Final = ("QueuePool", "database is locked", "OperationalError")
 """MLflow labels an exhausted pool BAD_REQUEST, as if the caller were wrong (seen with 3.17.2)."""

@@ -35,6 +35,7 @@ class _Claim:
 _changed = threading.Condition()
 _claims: list[_Claim] = []
 _before: tuple[str | None, str | None] = (None, None)
+_pointed_at: tuple[str | None, str | None] | None = None
 
 
 @contextmanager
@@ -54,6 +55,22 @@ def lent(store: Store, run: Any = None, *, exclusive: bool = False) -> Generator
         # and a script may have ended the run with mlflow.end_run().
         active_runs[:] = [other for other in active_runs if other is not active]
         _release(claim)
+
+
+def point_mlflow_at(store: Store) -> None:
+    """Make the store MLflow's own for the rest of the process, unless the script chose one with a call itself."""
+    global _before, _pointed_at
+    with _changed:
+        own_choice = _before if _claims else _current()
+        if own_choice != (None, None) and own_choice != _pointed_at:
+            return
+        _pointed_at = store.tracking_uri, store.registry_uri
+        if _claims:
+            _before = _pointed_at
+        elif own_choice != _pointed_at:
+            mlflow = import_mlflow()
+            mlflow.set_tracking_uri(store.tracking_uri)
+            mlflow.set_registry_uri(store.registry_uri)
 
 
 def _claim(store: Store, exclusive: bool) -> _Claim:

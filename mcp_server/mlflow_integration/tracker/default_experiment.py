@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp_server.errors import AlreadyExistsError
+from mcp_server.mlflow_integration.tracker.run_environment import experiment_chosen_outside
 from mcp_server.mlflow_integration.tracker.store import Store
 
 if TYPE_CHECKING:
@@ -21,10 +22,12 @@ DEFAULT_EXPERIMENT: Final = "Default"
 
 
 def open_experiment(client: MlflowClient, store: Store, name: str, artifact_location: str) -> Experiment:
-    """The experiment of that name, MLflow's Default if it is empty; made if it is missing.
+    """The experiment of that name, made if it is missing. Without a name MLFLOW_EXPERIMENT_ID counts, else Default.
 
     Raises: AlreadyExistsError: it is deleted, and its name still taken.
     """
+    if not name and (chosen := experiment_chosen_outside(client)) is not None:
+        return chosen
     name = name or DEFAULT_EXPERIMENT
     found = client.get_experiment_by_name(name)
     if found is None:

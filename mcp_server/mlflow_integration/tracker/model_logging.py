@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,6 +76,18 @@ def flavor_of(model: Any) -> str:
         f"No MLflow flavor is known for a {type(model).__name__}, and it has no `predict`. "
         "Give flavor=, such as 'sklearn', or log the file with log_artifact."
     )
+
+
+def native_flavor(model_uri: str) -> str:
+    """The module under `mlflow` that loads the model as it was logged.
+
+    Raises: InvalidInputError: it is a custom model: what was logged is Python code, which only pyfunc loads.
+    """
+    flavors: dict[str, Any] = import_module("mlflow.models").get_model_info(model_uri).flavors
+    for flavor in flavors:
+        if flavor != "python_function" and find_spec(f"mlflow.{flavor}") is not None:
+            return flavor
+    raise InvalidInputError(f"{model_uri} is a custom model without a native form: load it with flavor='pyfunc'.")
 
 
 def model_name(path: str) -> str:

@@ -11,6 +11,7 @@ All four are optional. The environment and `.env` win, so that one file serves s
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from functools import lru_cache
 from importlib import import_module
@@ -19,13 +20,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from mcp_server.errors import SettingsError
+from mcp_server.mlflow_integration.tracker.active_run import point_mlflow_at
 from mcp_server.mlflow_integration.tracker.default_experiment import open_experiment
+from mcp_server.mlflow_integration.tracker.run_environment import experiment_is_chosen_outside
 from mcp_server.mlflow_integration.tracker.store import Store, import_mlflow, open_store
 from mcp_server.mlflow_integration.tracker.tracker import MlflowTracker
 from mcp_server.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
 
 CONFIG_FILE: Final = Path("config") / "mlflow.yaml"
 """Looked for in the working folder."""
@@ -55,11 +60,15 @@ def setup_mlflow_tracking(experiment_name: str | None = None) -> None:
 def get_mlflow_client() -> MlflowClient:
     """MLflow's own client of the project's MLflow.
 
-    It still knows `list_experiments`, which MLflow 2 replaced by `search_experiments`.
+    It still knows `list_experiments`, which MLflow 2 replaced by `search_experiments`. Where no experiment is
+    configured, `get_experiment_by_name` makes one that is missing, as `mlflow.set_experiment` does.
     Raises: as `setup_mlflow_tracking`.
     """
-    store = project_store()
-    return _client_class()(store.tracking_uri, store.registry_uri)
+    settings = project_settings()
+    store = project_store(settings)
+    client: Any = _client_class()(store.tracking_uri, store.registry_uri)
+    client.makes_experiments = not settings.experiment_name
+    return client
 
 
 class MLflowTracker(MlflowTracker):
@@ -70,6 +79,7 @@ class MLflowTracker(MlflowTracker):
 
     def __init__(self, experiment_name: str | None = None, run_name: str | None = None) -> None:
         super().__init__(project_settings(experiment_name))
+        point_mlflow_at(self._store)
         self._run_name = run_name
         self._entered: list[ExitStack] = []
 
@@ -90,14 +100,18 @@ def project_settings(experiment_name: str | None = None) -> Settings:
 
     Raises: SettingsError: the file is not YAML, or has no mapping `mlflow`.
     """
-    set_elsewhere = Settings.load().model_fields_set
+    set_elsewhere = {*Settings.load().model_fields_set}
+    if experiment_is_chosen_outside():
+        set_elsewhere.add("experiment_name")
     configured = {field: value for field, value in _read(CONFIG_FILE).items() if field not in set_elsewhere}
     return Settings.load(**{**configured, **({"experiment_name": experiment_name} if experiment_name else {})})
 
 
-def project_store() -> Store:
-    """The project's MLflow, open."""
-    return open_store(project_settings())
+def project_store(settings: Settings | None = None) -> Store:
+    """The project's MLflow, open; MLflow's own API is pointed at it unless the script pointed it elsewhere."""
+    store = open_store(settings or project_settings())
+    point_mlflow_at(store)
+    return store
 
 
 def _read(path: Path) -> dict[str, str]:
@@ -121,5 +135,14 @@ def _client_class() -> Any:
         """What `search_experiments` returns; MLflow 2 took this name away."""
         return self.search_experiments(*args, **kwargs)
 
+    def get_experiment_by_name(self: Any, name: str) -> Any:
+        found = base.get_experiment_by_name(self, name)
+        if found is None and self.makes_experiments:
+            logger.warning("Experiment %r is made: it is missing, and no experiment is configured.", name)
+            found = self.get_experiment(self.create_experiment(name))
+        return found
+
     # Made here, because its base is imported only now.
-    return type("ProjectClient", (import_mlflow().MlflowClient,), {"list_experiments": list_experiments})
+    base: Any = import_mlflow().MlflowClient
+    members = {"list_experiments": list_experiments, "get_experiment_by_name": get_experiment_by_name}
+    return type("ProjectClient", (base,), members)

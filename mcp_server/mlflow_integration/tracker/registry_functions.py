@@ -74,10 +74,11 @@ def load_model_from_registry(
     """A model ready to predict: by stage, version or alias; the newest version if none is given.
 
     MLflow's replacement for stages: `mlflow.pyfunc.load_model("models:/<name>@<alias>")`.
-    flavor: "pyfunc" has `predict` for every kind of model; "sklearn", "pytorch", ... give the model itself.
+    flavor: what is returned. "pyfunc": MLflow's wrapper, which has `predict` for every kind of model. "native": the
+        model itself, as it was logged. "sklearn", "pytorch", ...: the model itself, of that flavor.
 
     Raises: NotFoundError: no such model, or no version in that stage. InvalidInputError: more than one of the
-        three is given. MlflowException: no such version or alias.
+        three is given, or the model is a custom one that has no native form. MlflowException: no such version or alias.
     """
     if sum(choice is not None for choice in (stage, version, alias)) > 1:
         raise InvalidInputError("Give one of stage, version and alias.")
@@ -91,7 +92,8 @@ def load_model_from_registry(
     uri = f"models:/{model_name}@{alias}" if alias is not None else f"models:/{model_name}/{version}"
     import_mlflow()
     with lent(store, exclusive=True):
-        return import_module(f"mlflow.{flavor.removeprefix('mlflow.')}").load_model(uri)
+        chosen = model_logging.native_flavor(uri) if flavor == "native" else flavor.removeprefix("mlflow.")
+        return import_module(f"mlflow.{chosen}").load_model(uri)
 
 
 def _newest(versions: Sequence[ModelVersion], otherwise: str) -> ModelVersion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 from dataclasses import dataclass
@@ -12,15 +13,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import SecretStr
 
-from mcp_server.errors import UnreachableError, UnsupportedError
+from mcp_server.errors import UnsupportedError
 from mcp_server.mlflow_integration.local import database_checks as database
 from mcp_server.mlflow_integration.local import schema_template as template
 from mcp_server.mlflow_integration.local.private_folder import PrivateFolder
 from mcp_server.mlflow_integration.locate import Location, locate, sqlite_path
+from mcp_server.mlflow_integration.tracker.server_probe import server_version
 from mcp_server.settings import Settings, variable_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
 
 _ENVIRONMENT: Final = {
     # Network and stdout belong to the script.
@@ -58,6 +62,8 @@ class Store:
     shown_uri: str
     is_server: bool
     """True: it decides itself where artifacts are kept."""
+    server_version: str = ""
+    """Version of the tracking server, if it is one and says so."""
 
     def client(self) -> MlflowClient:
         """MLflow's own client of this store."""
@@ -72,23 +78,38 @@ def import_mlflow() -> Any:
 
 
 def open_store(settings: Settings) -> Store:
-    """The store that the server would use with these settings; made if it is a new SQLite file.
+    """The store that these settings and the working folder mean; made if it is a new SQLite file.
 
     Raises: UnsupportedError: the address is none that MLflow 3 opens, such as a `file:` store; the sentence
         names the replacement. UnreachableError: no MLflow answers there, or the database cannot be used.
+        PermissionDeniedError: the server refuses the credentials, or the host name in its address.
     """
-    location = locate(settings)
+    location = locate(settings, script=True)
     problem = location.problem or location.registry_problem
     if problem:
         raise UnsupportedError(problem, carried_out=False)
     if location.kind == "mock":
         return _mock_store()
     _export_credentials(settings)
-    if location.kind == "server":
-        _expect_answer(location, settings)
+    is_server, version = location.kind == "server", ""
+    if is_server:
+        import_mlflow()
+        version = server_version(location, settings)
     if location.local_store is not None:
         _open_databases(location, settings)
-    return Store(location.tracking_uri, location.registry_uri, location.shown_uri, location.kind == "server")
+    _announce(location, chosen=bool(settings.tracking_uri))
+    return Store(location.tracking_uri, location.registry_uri, location.shown_uri, is_server, version)
+
+
+_announced: set[str] = set()
+
+
+def _announce(location: Location, *, chosen: bool) -> None:
+    """One line a store: where runs go, and why there. Shown unasked when nobody chose it."""
+    if location.shown_uri not in _announced:
+        _announced.add(location.shown_uri)
+        level = logging.INFO if chosen else logging.WARNING
+        logger.log(level, "Runs are logged to %s: %s.", location.shown_uri, location.why)
 
 
 _lock = threading.Lock()
@@ -154,31 +175,6 @@ def _open_with_artifacts_in(uri: str, root: str) -> None:
             del os.environ[_ARTIFACT_ROOT_VARIABLE]
         else:
             os.environ[_ARTIFACT_ROOT_VARIABLE] = before
-
-
-def _expect_answer(location: Location, settings: Settings) -> None:
-    """One request without retries before the training starts: MLflow's client needs 247 s to give up.
-
-    Later requests keep MLflow's patience, so that a restart of the server does not end a training.
-    """
-    import_mlflow()
-    rest: Any = import_module("mlflow.utils.rest_utils")
-    credentials: Any = import_module("mlflow.utils.credentials")
-    try:
-        rest.http_request(
-            credentials.get_default_host_creds(location.tracking_uri),
-            "/health",
-            "GET",
-            max_retries=0,
-            timeout=(settings.connect_timeout_seconds, settings.timeout_seconds),
-            raise_on_status=False,
-        )
-    except import_mlflow().MlflowException as error:
-        raise UnreachableError(
-            f"No MLflow server answers at {location.shown_uri}. Start it with `mlflow server`, correct the address "
-            "(MLFLOW_TRACKING_URI), or work without one: get_mlflow_tracker(mock_mode=True).",
-            carried_out=False,
-        ) from error
 
 
 def _export_credentials(settings: Settings) -> None:

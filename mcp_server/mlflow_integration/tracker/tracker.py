@@ -19,6 +19,7 @@ from mcp_server.mlflow_integration.tracker import model_logging
 from mcp_server.mlflow_integration.tracker.active_run import lent
 from mcp_server.mlflow_integration.tracker.default_experiment import open_experiment
 from mcp_server.mlflow_integration.tracker.metric_buffer import MetricBuffer
+from mcp_server.mlflow_integration.tracker.run_environment import take_run_id
 from mcp_server.mlflow_integration.tracker.run_records import RunRecord, compare_records, run_record, runs_frame
 from mcp_server.mlflow_integration.tracker.store import Store, open_store
 from mcp_server.settings import Settings
@@ -42,8 +43,8 @@ def get_mlflow_tracker(
     """A tracker for one experiment, which is made if it is missing.
 
     Whatever is left out comes from the environment and `.env`, as for the server: MLFLOW_EXPERIMENT_NAME (else
-    MLflow's Default), MLFLOW_TRACKING_URI (else the store in the working folder, else a private one),
-    MLFLOW_MOCK_MODE, MLFLOW_ARTIFACT_LOCATION.
+    MLFLOW_EXPERIMENT_ID, else MLflow's Default), MLFLOW_TRACKING_URI (else MLflow's own default, `mlflow.db` in the
+    working folder), MLFLOW_MOCK_MODE, MLFLOW_ARTIFACT_LOCATION. The log says which store it is.
 
     mock_mode: MLflow itself on a private, temporary store; no server, no network, gone at exit; the mock
         trackers of a process share it.
@@ -130,10 +131,13 @@ class MlflowTracker:
         Started inside another run of this tracker it becomes its child; `nested=True` says the same as in
         MLflow and is not needed. Inside the block the run is MLflow's active run too, so autologging logs to it.
 
-        run_id: an existing run to go on with; its name and parent stay.
+        run_id: an existing run to go on with; its parent stays. The first run takes MLFLOW_RUN_ID if it is set, so
+            that `mlflow run` and the script make one run.
         buffer_metrics: send metrics by the thousand, at most 2 seconds late, instead of one by one.
         """
         tags = {**(tags or {}), **({tag_names.NOTE: description} if description else {})}
+        if not (run_id or parent_run_id or self.run_id):
+            run_id = self._run_chosen_outside()
         if run_id:
             run = self._resumed(run_id, run_name, tags)
         else:
@@ -360,6 +364,15 @@ class MlflowTracker:
         if tags:
             self.set_tags(tags, run_id=run_id)
         return run
+
+    def _run_chosen_outside(self) -> str | None:
+        run_id = take_run_id(self._client)
+        experiment_id = self._client.get_run(run_id).info.experiment_id if run_id else self.experiment_id
+        if experiment_id != self.experiment_id:
+            before, self._experiment = self._experiment, self._client.get_experiment(experiment_id)
+            message = "MLFLOW_RUN_ID names a run of experiment %r; this tracker logs there, not to %r."
+            logger.warning(message, self._experiment.name, before.name)
+        return run_id
 
     def _innermost(self) -> _OpenRun | None:
         return next((opened for opened in reversed(_open_runs.get()) if opened.tracker is self), None)
