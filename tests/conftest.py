@@ -60,6 +60,8 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            # An MLflow opened in this process turns off the check of host names, for itself.
+            env={**os.environ, "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "false"},
         )
     try:
         _wait_for_health(address, process, folder / "log")
