@@ -14,6 +14,10 @@ import pytest
 from mcp_server.mlflow_integration.tracker import store as stores
 
 
+# Before any server begins to import it in the background: two threads that import MLflow at once see halves of it.
+stores.import_mlflow()
+
+
 @pytest.fixture(autouse=True, params=["mock", "sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The kind of store: each block runs on both, unless it asks for `server`."""
