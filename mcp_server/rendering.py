@@ -7,14 +7,17 @@ have 4 significant digits, times are UTC.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, Final, cast
 
-from mcp_server.untrusted import clean, clip
+from mcp_server.answer_size import fit
+from mcp_server.answer_text import dumps as dumps
+from mcp_server.answer_text import pairs_text as pairs_text
+from mcp_server.answer_text import text_of as text_of
+from mcp_server.untrusted import clean, clip, sentence
 
 ANSWER_LIMIT: Final = 40_000
 """Characters of either half of an answer: below the size at which hosts spill answers into files."""
@@ -22,6 +25,11 @@ CELL_LIMIT: Final = 200
 """Characters of one text in a table; the record it belongs to shows more."""
 FIELD_LIMIT: Final = 4_000
 """Characters of one text in a record."""
+HINT_LIMIT: Final = 3_000
+"""Characters of one hint; it may list names."""
+
+Resume = Callable[[int], str]
+"""From the number of rows shown of a page to the token of the page that continues after them."""
 
 Json = dict[str, Any]
 
@@ -35,6 +43,8 @@ class Table:
     next_page_token: str = ""
     hint: str = ""
     """Sentences: what was left out and the call that gets it, or why there is nothing."""
+    resume: Resume | None = None
+    """Where the rows are one page of several: continues after any of them (`paging.py`)."""
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Further facts beside the rows, by name."""
 
@@ -57,6 +67,9 @@ class Record:
 
     facts: Mapping[str, Any]
     hint: str = ""
+    resume: Resume | None = None
+    """As in `Table`, for the rows of the fact that `paged` names."""
+    paged: str = ""
 
     def structured(self) -> Json:
         return _present({**self.facts, "hint": self.hint})
@@ -77,7 +90,8 @@ RECORD_SCHEMA: Final[Json] = {"type": "object", "properties": {"hint": {"type": 
 
 def answer(value: Table | Record) -> tuple[str, Json]:
     """The text and the structured content of an answer, both within ANSWER_LIMIT."""
-    structured = fit(cast(Json, _cleaned(value.structured())), ANSWER_LIMIT)
+    paged = value.paged if isinstance(value, Record) else ""
+    structured = fit(cast(Json, _cleaned(value.structured())), ANSWER_LIMIT, value.resume, paged)
     return text_of(structured), structured
 
 
@@ -88,6 +102,8 @@ def number(value: float, digits: int = 4) -> float | int | str:
     if math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
     rounded = float(f"{value:.{digits}g}")
+    if math.isinf(rounded):
+        return value  # The largest floats, which MLflow stores for infinity, round up beyond a float.
     return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
 
 
@@ -117,55 +133,11 @@ def duration(start: int, end: int) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
-def size(structured: Json) -> int:
-    """Characters of the structured half on the wire."""
-    return len(dumps(structured))
-
-
-def dumps(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def text_of(structured: Json) -> str:
-    """The same facts as lines of text: tables as rows of cells, everything else as `name: value`."""
-    lines: list[str] = []
-    if "columns" in structured:
-        lines += _table_lines(structured)
-    for name, value in structured.items():
-        if name not in ("columns", "rows"):
-            lines += _fact_lines(name, value)
-    return "\n".join(lines)
-
-
-def fit(structured: Json, limit: int) -> Json:
-    """The same answer within `limit` characters: rows of its longest table are left out and counted."""
-    if size(structured) <= limit and len(text_of(structured)) <= limit:
-        return structured
-    table = _longest_table(structured)
-    if table is None:
-        return {
-            "hint": f"The answer is larger than {limit:,} characters even without tables. Ask for less of it.",
-            "beginning": clip(text_of(structured), limit // 2),
-        }
-    rows = cast("list[Any]", table["rows"])
-    total, excess = len(rows), max(size(structured), len(text_of(structured))) - limit + 200
-    while rows and excess > 0:
-        excess -= max(len(dumps(rows.pop())), 1)
-    left_out = (
-        f"{total - len(rows):,} of {total:,} rows are left out to keep this answer short; ask for fewer at a time."
-    )
-    table["hint"] = f"{table['hint']} {left_out}" if table.get("hint") else left_out
-    # A next page would begin behind the rows left out here.
-    if table.pop("next_page_token", None):
-        table["hint"] += " Repeat the call with a smaller max_results to page through all of them."
-    return fit(structured, limit) if rows else structured
-
-
 def _present(facts: Mapping[str, Any]) -> Json:
     """Without what is absent: None, empty texts, empty lists and mappings."""
     shown: Json = {}
     for name, value in facts.items():
-        plain = _plain(value)
+        plain = sentence(value, HINT_LIMIT) if name == "hint" and isinstance(value, str) else _plain(value)
         if plain is not None and plain != "" and plain != [] and plain != {}:
             shown[name] = plain
     return shown
@@ -202,39 +174,3 @@ def _cleaned(value: Any) -> Any:
     if isinstance(value, list):
         return [_cleaned(item) for item in cast("list[Any]", value)]
     return value
-
-
-def _longest_table(structured: Json) -> Json | None:
-    tables = [structured] if "rows" in structured else []
-    tables += [value for value in structured.values() if isinstance(value, dict) and "rows" in value]
-    tables = [table for table in tables if table["rows"]]
-    return max(tables, key=lambda table: len(dumps(table["rows"])), default=None)
-
-
-def _table_lines(table: Json) -> list[str]:
-    return ["|".join(map(_in_cell, row)) for row in [table["columns"], *table["rows"]]]
-
-
-def _fact_lines(name: str, value: Any) -> list[str]:
-    if isinstance(value, dict):
-        facts = cast(Json, value)
-        if "columns" in facts:
-            rest = [
-                line for key, item in facts.items() if key not in ("columns", "rows") for line in _fact_lines(key, item)
-            ]
-            return [f"{name}:", *_table_lines(facts), *rest]
-        return [f"{name}: " + ", ".join(f"{key}={_inline(item)}" for key, item in facts.items())]
-    if isinstance(value, list):
-        return [f"{name}: " + ", ".join(_inline(item) for item in cast("list[Any]", value))]
-    return [f"{name}: {_inline(value)}"]
-
-
-def _inline(value: Any) -> str:
-    # Further lines of a text are indented, so that none of them can pass for a fact.
-    return value.replace("\n", "\n  ") if isinstance(value, str) else dumps(value)
-
-
-def _in_cell(value: Any) -> str:
-    # A line break or bar inside a value must not look like a new row or column.
-    text = value if isinstance(value, str) else dumps(value)
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("|", "\\|")

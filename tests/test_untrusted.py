@@ -46,7 +46,7 @@ def test_cleaning_a_clean_text_changes_nothing(text: str):
 
 @given(ANY_TEXT)
 def test_cleaning_keeps_every_other_character_in_its_order(text: str):
-    """Only what is banned goes; a line end of any kind becomes a line feed, a lone surrogate a replacement character."""
+    """Only what is banned goes; line ends become line feeds, a lone surrogate leaves a replacement character."""
     lines = text.replace("\r\n", "\n").translate(dict.fromkeys(map(ord, LINE_ENDS), "\n"))
     kept = [("\ufffd" if unicodedata.category(c) == "Cs" else c) for c in lines]
     assert clean(text) == "".join(c for c in kept if c not in BANNED)

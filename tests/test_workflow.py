@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mcp_server.answer_text import SHORT_ID
 from tests.conftest import connect
 
 SERIES = [[step, 1.0 / (step + 1)] for step in range(20)]
@@ -143,4 +144,5 @@ async def test_both_eras_answer_the_same(mock_engine: Any, era: str, name: Any):
         text = await agent.text("search_runs", experiments=["churn"])
     header, row = text.splitlines()[:2]
     assert header.split("|") == table["columns"]
-    assert row.split("|") == [str(cell) for cell in table["rows"][0]]
+    run_id, *cells = map(str, table["rows"][0])
+    assert row.split("|") == [run_id[:SHORT_ID], *cells]
