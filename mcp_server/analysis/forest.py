@@ -1,18 +1,26 @@
 """Which columns explain a value: partial F tests with Bonferroni's correction, and a small random forest.
 
-Runs in a process of its own (see `mcp_server.worker`): takes and gives JSON, imports numpy, scipy and scikit-learn.
+Imported only in a process of its own (see `mcp_server.worker`), because numpy, scipy and scikit-learn take seconds.
+Takes and gives what JSON can carry.
 """
+
+# The stubs of scipy and scikit-learn leave most types open.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import fdtrc
+from scipy.stats import rankdata, spearmanr
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.inspection import permutation_importance
 
-    Array = NDArray[Any]
+Array = NDArray[Any]
 
 ALPHA: Final = 0.01
 """Chance that one more column is named although nothing more matters; corrected for the columns tried."""
@@ -38,8 +46,6 @@ def explain(request: dict[str, Any]) -> dict[str, Any]:
         `rank_correlation` of each (None for categories); `chosen`: columns in the order in which they were found, each
         with its corrected `p`; `interactions`: pairs with `p`; `inseparable`: columns that the chosen ones determine.
     """
-    import numpy as np
-
     y = np.asarray(request["y"], dtype=float)
     columns: list[dict[str, Any]] = request["columns"]
     bases = [_basis(column, len(y)) for column in columns]
@@ -60,8 +66,6 @@ def explain(request: dict[str, Any]) -> dict[str, Any]:
 
 def _scaled(column: dict[str, Any]) -> tuple[Array, Array]:
     """The values with mean 0 and deviation 1, logarithms where the column is one; and which of them are set."""
-    import numpy as np
-
     numbers = np.asarray([np.nan if value is None else value for value in column["numbers"]], dtype=float)
     there = ~np.isnan(numbers)
     if column["kind"] == "log":
@@ -72,8 +76,6 @@ def _scaled(column: dict[str, Any]) -> tuple[Array, Array]:
 
 def _basis(column: dict[str, Any], rows: int) -> Array:
     """The column as regressors: indicators of a category; powers of a number, more of them when there are more rows."""
-    import numpy as np
-
     if column["kind"] == "category":
         codes = np.asarray(column["numbers"])
         return np.column_stack([codes == code for code in np.unique(codes)[1:]]).astype(float)
@@ -84,16 +86,11 @@ def _basis(column: dict[str, Any], rows: int) -> Array:
 
 
 def _ranks(y: Array) -> Array:
-    from scipy.stats import rankdata
-
     return rankdata(y).astype(float)
 
 
 def _rank_correlation(y: Array, column: dict[str, Any]) -> float | None:
     """Spearman's, over the rows where the column is set."""
-    import numpy as np
-    from scipy.stats import spearmanr
-
     if column["kind"] == "category":
         return None
     numbers = np.asarray([np.nan if value is None else value for value in column["numbers"]], dtype=float)
@@ -105,8 +102,6 @@ def _rank_correlation(y: Array, column: dict[str, Any]) -> float | None:
 
 
 def _clipped(y: Array) -> Array:
-    import numpy as np
-
     middle = float(np.median(y))
     deviation = float(np.median(np.abs(y - middle))) * 1.4826 or float(np.std(y)) or 1.0
     return np.clip(y, middle - _CLIP * deviation, middle + _CLIP * deviation)
@@ -114,8 +109,6 @@ def _clipped(y: Array) -> Array:
 
 def _fit(y: Array, parts: Sequence[Array]) -> tuple[float, int]:
     """Residual sum of squares and rank of the least-squares model with an intercept."""
-    import numpy as np
-
     model = np.column_stack([np.ones(len(y)), *parts])
     solution, _, rank, _ = np.linalg.lstsq(model, y, rcond=1e-9)
     residual = y - model @ solution
@@ -124,8 +117,6 @@ def _fit(y: Array, parts: Sequence[Array]) -> tuple[float, int]:
 
 def _p_value(y: Array, parts: Sequence[Array], more: Array) -> float | None:
     """The partial F test of `more` beside `parts`; None where `parts` determine it or no row is left to judge by."""
-    from scipy.special import fdtrc
-
     before, rank_before = _fit(y, parts)
     after, rank_after = _fit(y, [*parts, more])
     added, left = rank_after - rank_before, len(y) - rank_after
@@ -186,22 +177,13 @@ def _interactions(
 
 def _product(columns: Sequence[dict[str, Any]], bases: Sequence[Array], pair: tuple[int, int]) -> Array:
     """Regressors of an interaction: numbers enter as they are, categories by their indicators."""
-    import numpy as np
-
     one, other = (bases[at] if columns[at]["kind"] == "category" else _scaled(columns[at])[0][:, None] for at in pair)
-    return np.column_stack([a * b for a in one.T for b in other.T])
+    return (one[:, :, None] * other[:, None, :]).reshape(len(one), -1)
 
 
 def _forest(y: Array, columns: Sequence[dict[str, Any]]) -> tuple[float, list[float]]:
     """R² on the rows that each tree did not see, and how much of it goes when a column is permuted."""
-    import numpy as np
-    from sklearn.ensemble import RandomForestRegressor
-    from sklearn.inspection import permutation_importance
-
-    if len(y) > LARGE:
-        rows = np.linspace(0, len(y) - 1, LARGE).astype(int)
-    else:
-        rows = np.arange(len(y))
+    rows = np.linspace(0, len(y) - 1, min(len(y), LARGE)).astype(int)
     x = np.column_stack([_ordered(column) for column in columns])[rows]
     target = _clipped(y)[rows]
     forest = RandomForestRegressor(n_estimators=TREES, min_samples_leaf=2, max_features=0.5, random_state=0)
@@ -227,8 +209,6 @@ def _forest(y: Array, columns: Sequence[dict[str, Any]]) -> tuple[float, list[fl
 
 def _ordered(column: dict[str, Any]) -> Array:
     """The column as a forest takes it: what is not set lies below everything that is."""
-    import numpy as np
-
     numbers = np.asarray([np.nan if value is None else value for value in column["numbers"]], dtype=float)
     if column["kind"] == "log":
         numbers = np.log(numbers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Literal
 
 from mcp_server.suggestions import words
@@ -49,6 +50,16 @@ _TURN_WHEN_AFTER: Final = _set("free reduction reduced improvement improved gain
 """Directly after it: `error_free`, `loss_reduction`."""
 
 
+_RESOURCES: Final = _set(
+    "time times duration durations runtime walltime elapsed seconds secs sec ms millis milliseconds minutes hours"
+    " latency throughput fps iteration iterations epoch epochs step steps lr memory mem gpu cpu disk network power"
+    " watts temperature utilization utilisation bandwidth bytes megabytes gb mb flops"
+)
+"""Words of what a run uses, and of its schedule: neither is learned, so neither improves or converges."""
+
+_RESOURCE_PAIRS: Final = _set("learning.rate grad.norm gradient.norm weight.norm param.norm per.second per.sec")
+
+
 @dataclass(frozen=True, slots=True)
 class MetricDirection:
     """Which way a metric is better, and why that is believed."""
@@ -77,6 +88,26 @@ def direction_of(metric: str) -> MetricDirection:
     if known:
         return MetricDirection("max", f"inferred from the name: {known} is maximised")
     return MetricDirection("max", "inferred from the name: no word in it is known as minimised")
+
+
+def is_resource(metric: str) -> bool:
+    """Whether a metric measures time, machines or a schedule, such as `system/...`, `epoch_seconds`, `lr`.
+
+    Its curve has no better or worse: nothing is said of it to improve, to converge or to be best.
+    """
+    tokens = words(metric)
+    if metric.startswith("system/") or any(".".join(pair) in _RESOURCE_PAIRS for pair in pairwise(tokens)):
+        return True
+    # `epoch_loss` and `loss_per_step` are losses.
+    return any(token in _RESOURCES for token in tokens) and not any(
+        (_minimised(tokens, at) and token not in _RESOURCES) or token in _MAXIMISED - _RESOURCES
+        for at, token in enumerate(tokens)
+    )
+
+
+def has_known_direction(metric: str) -> bool:
+    """Whether a word of the name says which way is better; else `direction_of` has guessed."""
+    return "no word in it" not in direction_of(metric).reason
 
 
 def _minimised(tokens: tuple[str, ...], at: int) -> str:

@@ -98,7 +98,8 @@ def analyze_params(sweep: Sweep, fitted: Mapping[str, Any] | None) -> ParamAnaly
     if fitted is None:
         return ParamAnalysis(sweep.metric, sweep.direction, _no_verdict(sweep), False, None, (), tuple(effects), (), ())
     interactions = tuple(_interaction(sweep, item["columns"], item["p"]) for item in fitted["interactions"])
-    inseparable = [sweep.factors[at].key for at in fitted["inseparable"]]
+    determined: list[int] = fitted["inseparable"]
+    inseparable = [sweep.factors[at].key for at in determined]
     moved = sorted((effect for effect in effects if effect.p is not None), key=_by_importance)
     others = sorted((effect for effect in effects if effect.p is None), key=_by_importance)
     verdict = _verdict(sweep, fitted["oob_r2"], moved, interactions, inseparable)

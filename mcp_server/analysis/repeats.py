@@ -17,6 +17,14 @@ _NUMBERING: Final = frozenset({"id", "idx", "index", "no", "nr", "num", "number"
 _COUNTING: Final = frozenset({"n", "k", "num", "max", "min", "count", "total"})
 
 
+_PLACES: Final = frozenset({"dir", "directory", "path", "folder", "root", "name", "id", "file"})
+_OWN: Final = frozenset(
+    {"output", "out", "log", "logs", "logging", "save", "work", "working", "run", "exp", "experiment", "job", "task"}
+    | {"result", "results", "tensorboard", "wandb", "trial", "hydra"}
+)
+_BOOKKEEPING: Final = frozenset({"timestamp", "hostname", "uuid", "pid", "outdir", "logdir", "workdir", "savedir"})
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """A few values of one metric, in its unit."""
@@ -66,6 +74,17 @@ def is_seed(param: str) -> bool:
     return bool(tokens) and tokens[-1] in _SPLIT_WORDS and not _COUNTING.intersection(tokens[:-1])
 
 
+def is_bookkeeping(param: str) -> bool:
+    """Whether a param only says where a run writes or what it is called: output_dir, run_name, log_path, hostname.
+
+    `data_path` and `checkpoint_path` do not: what a run reads can change what it does.
+    """
+    tokens = words(param)
+    return bool(_BOOKKEEPING.intersection(tokens)) or (
+        len(tokens) > 1 and tokens[-1] in _PLACES and bool(_OWN.intersection(tokens[:-1]))
+    )
+
+
 def fold_repeats(runs: Sequence[Run], metrics: Iterable[str], differing: Iterable[str]) -> tuple[RepeatGroup, ...]:
     """Groups of at least two FINISHED runs with the same params, the same data and different seeds.
 
@@ -73,7 +92,7 @@ def fold_repeats(runs: Sequence[Run], metrics: Iterable[str], differing: Iterabl
     `differing` are the params that name a group. The groups come in the order of their first runs.
     """
     names = sorted(set(metrics))
-    apart = [key for key in differing if not is_seed(key)]
+    apart = [key for key in differing if not is_seed(key) and not is_bookkeeping(key)]
     groups: dict[object, list[Run]] = {}
     for run in runs:
         if run.status == "FINISHED" and run.lifecycle_stage != "deleted":
@@ -110,7 +129,7 @@ def _seeds(run: Run) -> frozenset[tuple[str, str]]:
 def _configuration(run: Run) -> object:
     """What runs must share to be repeats of each other."""
     seeds = frozenset(filter(is_seed, run.params))
-    fixed = frozenset((key, value) for key, value in run.params.items() if key not in seeds)
+    fixed = frozenset((key, value) for key, value in run.params.items() if key not in seeds and not is_bookkeeping(key))
     # The folds of a cross-validation are cut from one data set, so their digests differ by design.
     by_fold = any(_SPLIT_WORDS.intersection(words(key)) for key in seeds)
     data = frozenset((item.name, item.context, "" if by_fold else item.digest) for item in run.datasets)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Final, Literal
 
 from mcp_server.analysis.naming import Direction
 from mcp_server.analysis.ranking import chosen_direction, why_not_ranked
-from mcp_server.analysis.repeats import is_seed, spread
+from mcp_server.analysis.repeats import is_bookkeeping, is_seed, spread
 from mcp_server.analysis.significance import Noise, pooled_noise
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
@@ -20,7 +21,7 @@ Kind = Literal["number", "log", "category"]
 MISSING: Final = "(not set)"
 """Shown for a param that a run lacks, or sets to nothing."""
 LOG_RATIO: Final = 50.0
-"""Positive numbers whose largest is this many times the smallest are judged by their logarithm, as learning rates."""
+"""Positive numbers whose largest is this many times the smallest, most of them small, are judged by their logarithm."""
 FEW_LEVELS: Final = 6
 """Distinct values up to which each is a group of its own; more numbers are grouped by quantiles."""
 NUMERIC_PART: Final = 0.8
@@ -72,7 +73,7 @@ class Sweep:
     seeds: tuple[str, ...]
     """Params ignored as seeds."""
     identifiers: tuple[str, ...]
-    """Params ignored because nearly every run, or every configuration, has a text of its own: names, paths."""
+    """Params ignored because they only name a run, or because nearly every run has a text of its own."""
     noise: Noise | None
     """What seeds alone change."""
     left_out: Mapping[str, int]
@@ -91,7 +92,9 @@ def sweep_of(runs: Sequence[Run], metric: str, *, direction: str = "") -> Sweep:
     chosen = chosen_direction(metric, direction)
     if runs and not any(metric in run.metrics for run in runs):
         names = {name for run in runs for name in run.metrics}
-        raise InvalidInputError(f"None of these {len(runs)} runs has the metric '{metric}'. {suggestion(metric, names)}")
+        raise InvalidInputError(
+            f"None of these {len(runs)} runs has the metric '{metric}'. {suggestion(metric, names)}"
+        )
     left_out: dict[str, int] = {}
     usable: list[Run] = []
     for run in sorted(runs, key=lambda run: (run.start_time, run.run_id)):
@@ -101,7 +104,7 @@ def sweep_of(runs: Sequence[Run], metric: str, *, direction: str = "") -> Sweep:
             usable.append(run)
     keys = sorted({key for run in usable for key in run.params})
     seeds = [key for key in keys if is_seed(key)]
-    identifiers = [key for key in keys if key not in seeds and _is_identifier(key, usable)]
+    identifiers = [key for key in keys if key not in seeds and (is_bookkeeping(key) or _is_identifier(key, usable))]
     chosen_keys = [key for key in keys if key not in seeds and key not in identifiers]
     found = _configurations(usable, metric, chosen_keys)
     columns = {key: tuple(_shown(one.params.get(key, "")) for one in found) for key in chosen_keys}
@@ -168,16 +171,27 @@ def _comparable(text: str) -> str:
 
 
 def _factors(columns: Mapping[str, tuple[str, ...]]) -> tuple[Factor, ...]:
-    by_partition: dict[tuple[int, ...], list[str]] = {}
+    together: dict[object, list[str]] = {}
     for key, column in columns.items():
-        places: dict[str, int] = {}
-        partition = tuple(places.setdefault(_comparable(text), len(places)) for text in column)
-        by_partition.setdefault(partition, []).append(key)
+        together.setdefault(_pattern(column), []).append(key)
     factors: list[Factor] = []
-    for first, *others in by_partition.values():
+    for first, *others in together.values():
         kind = _kind(columns[first])
         factors.append(Factor(first, kind, columns[first], _numbers(columns[first], kind), tuple(others)))
     return tuple(factors)
+
+
+def _pattern(column: Sequence[str]) -> object:
+    """Equal for params that change together: the same configurations share their values.
+
+    Numbers of which most are different, as in a random search, share no values at all; then their order must agree.
+    """
+    places: dict[str, int] = {}
+    partition = tuple(places.setdefault(_comparable(text), len(places)) for text in column)
+    if len(places) * 2 <= len(column) or _kind(column) == "category":
+        return partition
+    order = sorted(range(len(column)), key=lambda at: (number_in(column[at]) or 0.0, at))
+    return partition, min(tuple(order), tuple(reversed(order)))
 
 
 def _kind(column: Sequence[str]) -> Kind:
@@ -188,7 +202,9 @@ def _kind(column: Sequence[str]) -> Kind:
     # One number and "not set" are two choices, not a scale.
     if len(set(numbers)) < 2 or not (mostly or (whole and len(numbers) >= NUMERIC_PART * len(column))):
         return "category"
-    return "log" if min(numbers) > 0.0 and max(numbers) / min(numbers) >= LOG_RATIO else "number"
+    low, high = min(numbers), max(numbers)
+    # Uniform draws from 0 to 1 reach far down as well, but half of them lie above the middle.
+    return "log" if low > 0.0 and high / low >= LOG_RATIO and median(numbers) < (low + high) / 4 else "number"
 
 
 def _numbers(column: Sequence[str], kind: Kind) -> tuple[float | None, ...]:

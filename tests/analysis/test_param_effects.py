@@ -1,0 +1,163 @@
+"""Which params moved a metric: planted effects are named, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.planted import PLANTED_PARAMS, sweep
+from mcp_server.analysis.forest import explain
+from mcp_server.analysis.param_effects import FEWEST_CONFIGURATIONS, ParamAnalysis, analyze_params, columns_of
+from mcp_server.analysis.sweep import MISSING, sweep_of
+from mcp_server.errors import InvalidInputError
+from mcp_server.mlflow_integration.entities import Run
+
+
+def analyzed(runs: list[Run], metric: str = "accuracy") -> ParamAnalysis:
+    found = sweep_of(runs, metric)
+    request = columns_of(found)
+    # As it travels to the process that computes it.
+    fitted = json.loads(json.dumps(explain(json.loads(json.dumps(request))))) if request else None
+    return analyze_params(found, fitted)
+
+
+def grid(values: dict[str, list[str]], metric: dict[str, float] | None = None, noise: float = 0.01) -> list[Run]:
+    """60 configurations with params drawn from `values` and one more; `metric` maps `param=value` to what it adds."""
+    draw = random.Random(1)
+    runs: list[Run] = []
+    for number in range(60):
+        params = {key: draw.choice(options) for key, options in values.items()}
+        params["untouched"] = f"{draw.random():.6f}"
+        gain = sum((metric or {}).get(f"{key}={value}", 0.0) for key, value in params.items())
+        runs.append(
+            Run(
+                f"{number:032x}",
+                "1",
+                status="FINISHED",
+                params=params,
+                metrics={"accuracy": 0.5 + gain + draw.gauss(0, noise)},
+            )
+        )
+    return runs
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_planted_params_are_named_and_nothing_else(seed: int):
+    found = analyzed(sweep(seed))
+    assert {effect.param for effect in found.moved} == PLANTED_PARAMS
+    assert (found.interactions, found.inseparable) == ((), ())
+    assert found.oob_r2 is not None
+    assert found.verdict.startswith(f"Out-of-bag R² {found.oob_r2:.2f} over 60 configurations: accuracy moved with ")
+    effects = {effect.param: effect for effect in found.moved}
+    assert effects["optimizer"].best_group == "adam"
+    assert effects["augment"].best_group == "True"
+    assert sum(group.spread.n for group in effects["learning_rate"].groups) == 60
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_named_where_nothing_matters(seed: int):
+    found = analyzed(sweep(seed, effect=0.0))
+    assert found.moved == ()
+    assert found.interactions == ()
+    assert "no param shows an effect" in found.verdict
+
+
+def test_seeds_names_and_constants_are_set_aside():
+    """A path of its own in every run neither splits the configurations nor counts as a param."""
+    found = sweep_of(sweep(0), "accuracy")
+    assert (len(found.configurations), found.runs) == (60, 180)
+    assert (found.seeds, found.identifiers, found.constants) == (("seed",), ("output_dir",), {"epochs": "20"})
+    assert found.noise is not None
+    assert found.noise.std == pytest.approx(0.008, rel=0.2)
+
+
+def test_too_few_configurations_give_no_conclusion():
+    runs = sweep(0, configurations=FEWEST_CONFIGURATIONS - 1)
+    assert columns_of(sweep_of(runs, "accuracy")) is None
+    found = analyzed(runs)
+    assert not found.concluded
+    assert found.verdict == (
+        "No conclusion: 11 configurations are too few to tell an effect from chance; 12 or more are needed."
+    )
+    assert found.others, "what each value gave is shown all the same"
+    assert analyzed(sweep(0, configurations=FEWEST_CONFIGURATIONS)).concluded
+
+
+def test_an_interaction_is_told_from_two_effects():
+    """Two params that matter only together: neither has an effect of its own."""
+    runs = grid({"a": ["x", "y"], "b": ["x", "y"], "c": ["1", "2", "3"]})
+    runs = [
+        replace(run, metrics={"accuracy": run.metrics["accuracy"] + 0.1 * (run.params["a"] == run.params["b"])})
+        for run in runs
+    ]
+    found = analyzed(runs)
+    assert [one.params for one in found.interactions] == [("a", "b")]
+    assert len(set(found.interactions[0].best)) == 1, "the best cell is one where both agree"
+    assert found.moved == ()
+
+
+def test_params_that_change_together_are_named_together():
+    runs = grid({"size": ["small", "large"], "lr": ["0.1", "0.2", "0.3"]}, {"size=large": 0.1})
+    runs = [
+        replace(run, params={**run.params, "layers": "2" if run.params["size"] == "small" else "8"}) for run in runs
+    ]
+    found = analyzed(runs)
+    assert [effect.name for effect in found.moved] == ["layers = size"]
+
+
+def test_two_params_of_a_random_search_are_not_taken_for_one():
+    """Each configuration has values of its own of both; only their order tells them apart."""
+    draw = random.Random(5)
+    runs = grid({"x": ["1"]})
+    runs = [replace(run, params={"a": str(draw.random()), "b": str(draw.random())}) for run in runs]
+    assert [factor.key for factor in sweep_of(runs, "accuracy").factors] == ["a", "b"]
+
+
+def test_missing_values_numbers_and_logarithms():
+    runs = grid(
+        {"lr": ["0.0001", "0.001", "0.01", "0.10"], "depth": ["None", "4"], "dropout": ["0.1", "0.2"]}, {"depth=4": 0.1}
+    )
+    runs[0] = replace(runs[0], params={"lr": "0.1", "dropout": "0.2"})
+    found = sweep_of(runs, "accuracy")
+    kinds = {factor.key: factor.kind for factor in found.factors}
+    assert kinds == {"depth": "category", "dropout": "number", "lr": "log", "untouched": "number"}
+    assert MISSING in {value for factor in found.factors for value in factor.values}
+    (depth,) = analyzed(runs).moved
+    assert (depth.param, depth.best_group) == ("depth", "4")
+
+
+def test_one_exploded_run_decides_nothing():
+    """A loss of 1e30 in one configuration hides no effect and makes none."""
+    runs = grid({"opt": ["adam", "sgd"], "width": ["1", "2", "4"]}, {"opt=adam": 0.1})
+    runs[7] = replace(runs[7], metrics={"accuracy": -1e30})
+    assert [effect.param for effect in analyzed(runs).moved] == ["opt"]
+
+
+def test_the_same_runs_give_the_same_analysis_in_any_order():
+    runs = sweep(0)
+    expected = analyzed(runs)
+    random.Random(2).shuffle(runs)
+    assert analyzed(runs) == expected
+
+
+def test_runs_that_cannot_count_are_counted():
+    runs = sweep(0, configurations=4)
+    runs[0] = replace(runs[0], status="FAILED")
+    runs[1] = replace(runs[1], metrics={"accuracy": float("nan")})
+    assert sweep_of(runs, "accuracy").left_out == {"NaN": 1, "failed": 1}
+    with pytest.raises(InvalidInputError, match="Closest: accuracy"):
+        sweep_of(runs, "acc")
+    assert "No finished run" in analyzed([replace(run, status="FAILED") for run in runs]).verdict
+
+
+def test_a_metric_that_never_changes_and_params_that_never_vary():
+    same = [replace(run, metrics={"accuracy": 0.5}) for run in sweep(0)]
+    assert analyzed(same).verdict == "No conclusion: accuracy is the same in all 60 configurations."
+    alone = [
+        Run(f"{n:032x}", "1", status="FINISHED", params={"lr": "1", "seed": str(n)}, metrics={"a": n})
+        for n in range(20)
+    ]
+    assert analyzed(alone, "a").verdict == "No conclusion: no param varies over these 20 runs (ignored: seed)."
