@@ -34,6 +34,22 @@ Resume = Callable[[int], str]
 Json = dict[str, Any]
 
 
+class LongText(str):
+    """A text that is what was asked for: it may fill the answer, where others are cut to FIELD_LIMIT."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A resource of this server that holds more than the answer does."""
+
+    uri: str
+    name: str
+    mime_type: str = ""
+    description: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows under named columns; a cell that is absent is an empty text."""
@@ -47,6 +63,7 @@ class Table:
     """Where the rows are one page of several: continues after any of them (`paging.py`)."""
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Further facts beside the rows, by name."""
+    links: tuple[Link, ...] = ()
 
     def without_empty(self, keep: int = 0) -> Table:
         """The table without columns, after the first `keep`, in which every cell is empty."""
@@ -70,9 +87,19 @@ class Record:
     resume: Resume | None = None
     """As in `Table`, for the rows of the fact that `paged` names."""
     paged: str = ""
+    links: tuple[Link, ...] = ()
 
     def structured(self) -> Json:
         return _present({**self.facts, "hint": self.hint})
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image and the facts about it, which go into the text: hosts drop images beside structured content."""
+
+    image: bytes
+    mime_type: str
+    about: Record
 
 
 TABLE_SCHEMA: Final[Json] = {
@@ -148,6 +175,8 @@ def _plain(value: Any) -> Any:
         return value.structured()
     if isinstance(value, float):
         return number(value)
+    if isinstance(value, LongText):
+        return str(value)
     if isinstance(value, str):
         return clip(value, FIELD_LIMIT)
     if isinstance(value, Mapping):

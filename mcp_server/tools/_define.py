@@ -16,12 +16,12 @@ import anyio
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
-from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from mcp.types import InputRequiredResult, ToolAnnotations
 from pydantic import PrivateAttr, ValidationError
 
 from mcp_server.errors import DeadlineError, MlflowToolError, TrackingServerError
-from mcp_server.rendering import RECORD_SCHEMA, TABLE_SCHEMA, Record, Table, answer
 from mcp_server.suggestions import did_you_mean
+from mcp_server.tools._results import call_result, output_schema
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def _hints(function: Callable[..., Any], *, read_only: bool, destructive: bool, 
 
 
 class AnsweringTool(Tool):
-    """A tool whose result is a Table or Record and whose failures are sentences."""
+    """A tool whose result is a Table, Record or Picture and whose failures are sentences."""
 
     _seconds: float = PrivateAttr(default=0.0)
 
@@ -80,8 +80,7 @@ class AnsweringTool(Tool):
             raise ToolError(self._sentence(error.__cause__, arguments)) from error.__cause__
         if isinstance(result, InputRequiredResult):
             return result
-        text, structured = answer(cast("Table | Record", result))
-        return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=structured)
+        return call_result(result)
 
     def limit(self, seconds: float) -> None:
         """Bounds the time of the function; the time in which a person makes up their mind does not count."""
@@ -126,7 +125,7 @@ def build(definition: Definition, timeout_seconds: float) -> AnsweringTool:
     model.model_rebuild(force=True)
     tool.parameters = _slim({"additionalProperties": False, **tool.parameters})
     returns = inspect.signature(function, eval_str=True).return_annotation
-    tool.fn_metadata.output_schema = TABLE_SCHEMA if returns is Table else RECORD_SCHEMA
+    tool.fn_metadata.output_schema = output_schema(returns)
     return tool
 
 
