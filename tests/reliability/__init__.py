@@ -1,0 +1,1 @@
+"""Fuzzing, faults and endurance: short versions run with the suite, long ones as scripts."""
