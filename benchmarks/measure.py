@@ -158,7 +158,9 @@ def environment(**variables: str) -> dict[str, str]:
 class StdioServer:
     """A server as a host has it: a child process and JSON lines through its stdin and stdout."""
 
-    def __init__(self, command: Sequence[str] = OURS, **variables: str) -> None:
+    def __init__(
+        self, command: Sequence[str] = OURS, *, patience_seconds: float = PATIENCE_SECONDS, **variables: str
+    ) -> None:
         self.began = time.perf_counter()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._folder = tempfile.TemporaryDirectory(prefix="benchmark-")
@@ -170,7 +172,7 @@ class StdioServer:
             env=environment(**variables),
             cwd=self._folder.name,
         )
-        self._stuck = threading.Timer(PATIENCE_SECONDS, self.process.kill)
+        self._stuck = threading.Timer(patience_seconds, self.process.kill)
         self._stuck.daemon = True
         self._stuck.start()
         self._ids = 0
