@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationE
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mcp_server.errors import SettingsError
+from mcp_server.invalid_values import invalid_values
 
 
 def _split(separator: str) -> BeforeValidator:
@@ -169,14 +170,12 @@ def variable_of(name: str) -> str:
 
 def _explain(error: ValidationError) -> str:
     sentences: list[str] = []
-    for problem in error.errors(include_url=False, include_context=False, include_input=True):
-        place = str(problem["loc"][0])
-        name = place if place in Settings.model_fields else _field_of(place)
-        field = Settings.model_fields[name]
+    for value in invalid_values(error):
+        name = value.name if value.name in Settings.model_fields else _field_of(value.name)
+        field, variable = Settings.model_fields[name], variable_of(name)
         secret = isinstance(field.default, SecretStr)
-        value = "a secret" if secret else repr(problem["input"])
-        rule = problem["msg"].removeprefix("Value error, ")
-        sentences.append(f"{variable_of(name)} is {value}: {rule[0].lower() + rule[1:]}. {field.description}")
+        said = f"{variable} is a secret: {value.rule}." if secret else value.sentence(variable)
+        sentences.append(f"{said} {field.description}")
     return " ".join(sentences)
 
 

@@ -94,7 +94,7 @@ def chosen_direction(metric: str, direction: str) -> MetricDirection:
 
     Raises: InvalidInputError: neither max, min nor empty.
     """
-    if not direction:
+    if direction in ("", "auto"):
         return direction_of(metric)
     if direction == "max" or direction == "min":
         return MetricDirection(direction, "asked for")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -16,14 +16,22 @@ import anyio
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from mcp.types import InputRequiredResult, ToolAnnotations
 from pydantic import PrivateAttr, ValidationError
 
 from mcp_server.errors import DeadlineError, MlflowToolError, TrackingServerError
+from mcp_server.invalid_values import MISSING, UNKNOWN, InvalidValue, invalid_values
 from mcp_server.suggestions import did_you_mean
+from mcp_server.tools._arguments import as_declared
 from mcp_server.tools._results import call_result, output_schema
+from mcp_server.tools._schema import Json, published
+from mcp_server.untrusted import SHOWN_LIMIT, sentence, shown
 
 logger = logging.getLogger(__name__)
+
+PROBLEMS_NAMED: Final = 10
+"""Wrong arguments that one error names; further ones are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,7 @@ class AnsweringTool(Tool):
         try:
             result = await super().run(arguments, context, convert_result=False)
         except ToolError as error:
-            raise ToolError(self._sentence(error.__cause__, arguments)) from error.__cause__
+            raise ToolError(_shortened(self._sentence(error.__cause__), arguments)) from error.__cause__
         if isinstance(result, InputRequiredResult):
             return result
         return call_result(result)
@@ -92,9 +100,9 @@ class AnsweringTool(Tool):
 
         self.fn = limited
 
-    def _sentence(self, cause: BaseException | None, arguments: dict[str, Any]) -> str:
+    def _sentence(self, cause: BaseException | None) -> str:
         if isinstance(cause, ValidationError):
-            return _explain(cause, arguments, self.parameters)
+            return _explain(cause, self.parameters)
         if isinstance(cause, TimeoutError):
             return str(_too_slow(self, self._seconds))
         if isinstance(cause, TrackingServerError) and cause.carried_out is not False and not _reads_only(self):
@@ -123,56 +131,59 @@ def build(definition: Definition, timeout_seconds: float) -> AnsweringTool:
     # The SDK drops unknown arguments silently: a misspelt filter would answer unfiltered, as if all were well.
     model.model_config["extra"] = "forbid"
     model.model_rebuild(force=True)
-    tool.parameters = _slim({"additionalProperties": False, **tool.parameters})
+    tool.parameters = published(tool.parameters)
     returns = inspect.signature(function, eval_str=True).return_annotation
-    tool.fn_metadata.output_schema = output_schema(returns)
+    tool.fn_metadata = _DeclaredArguments(arg_model=model, output_schema=output_schema(returns))
+    tool.fn_metadata.declare(tool.parameters)
     return tool
 
 
-def _slim(schema: Any) -> Any:
-    """A schema without what repeats the names: titles, and defaults that are merely empty."""
-    if isinstance(schema, list):
-        return [_slim(item) for item in cast("list[Any]", schema)]
-    if not isinstance(schema, dict):
-        return schema
-    slim: dict[str, Any] = {}
-    for key, value in cast("dict[str, Any]", schema).items():
-        if key == "properties":
-            slim[key] = {name: _slim(part) for name, part in value.items()}
-        elif (key, value) not in _SAID_BY_SILENCE and key != "title":
-            slim[key] = _slim(value)
-    return slim
+class _DeclaredArguments(FuncMetadata):
+    """Arguments brought into the form that the published schema declares, then validated."""
+
+    _schema: Json = PrivateAttr(default_factory=dict)
+
+    def declare(self, schema: Json) -> None:
+        self._schema = schema
+
+    def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
+        # The SDK's own reading of JSON text takes a param's value '{"a": 1}' for a mapping where text is meant.
+        return as_declared(data, self._schema)
 
 
-_SAID_BY_SILENCE: Final[tuple[tuple[str, Any], ...]] = (
-    ("default", ""),
-    ("default", []),
-    ("default", {}),
-    ("additionalProperties", True),
-)
+def _shortened(error: str, arguments: Mapping[str, Any]) -> str:
+    """An error as one line of bounded length, whatever the arguments that it repeats hold."""
+    for text in _long_texts(list(arguments.values())):
+        error = error.replace(text, shown(text)).replace(repr(text)[1:-1], shown(text))
+    return sentence(error)
 
 
-def _explain(error: ValidationError, arguments: dict[str, Any], schema: dict[str, Any]) -> str:
+def _long_texts(values: Sequence[Any]) -> Iterator[str]:
+    """Texts in arguments, names included, that are longer than a sentence repeats."""
+    for value in values:
+        if isinstance(value, str) and len(value) > SHOWN_LIMIT:
+            yield value
+        elif isinstance(value, dict):
+            pairs = cast(Json, value)
+            yield from _long_texts([*pairs, *pairs.values()])
+        elif isinstance(value, list):
+            yield from _long_texts(cast("list[Any]", value))
+
+
+def _explain(error: ValidationError, schema: Json) -> str:
     """What is wrong with the arguments, one sentence each, and which ones there are."""
-    valid = list(schema.get("properties", {}))
-    problems = list(dict.fromkeys(_problems(error, arguments, valid)))
-    return " ".join(problems) + f" Arguments: {', '.join(valid) or 'none'}."
+    valid = list(schema["properties"])
+    problems = list(dict.fromkeys(_problem(value, valid) for value in invalid_values(error)))
+    more = f" {len(problems) - PROBLEMS_NAMED} more." if len(problems) > PROBLEMS_NAMED else ""
+    return f"{' '.join(problems[:PROBLEMS_NAMED])}{more} Arguments: {', '.join(valid) or 'none'}."
 
 
-def _problems(error: ValidationError, arguments: dict[str, Any], valid: list[str]) -> Iterable[str]:
-    for problem in error.errors(include_url=False, include_context=True):
-        name = str(problem["loc"][0]) if problem["loc"] else ""
-        kind = problem["type"]
-        if kind == "extra_forbidden":
-            yield f"Unknown argument '{name}'.{did_you_mean(name, valid)}"
-        elif kind == "missing":
-            yield f"Argument '{name}' is missing."
-        else:
-            place = ".".join(str(part) for part in problem["loc"])
-            given = repr(problem.get("input", arguments.get(name)))
-            shown = given if len(given) <= 80 else given[:77] + "..."
-            rule = problem["msg"].removeprefix("Value error, ")
-            yield f"Argument '{place}' is {shown}: {rule[0].lower()}{rule[1:]}."
+def _problem(value: InvalidValue, valid: list[str]) -> str:
+    if value.kind == UNKNOWN:
+        return f"Unknown argument '{value.name}'.{did_you_mean(value.name, valid)}"
+    if value.kind == MISSING:
+        return f"Argument '{value.path}' is missing."
+    return value.sentence(f"Argument '{value.path}'")
 
 
 def _reads_only(tool: Tool) -> bool:

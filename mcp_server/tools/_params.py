@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal, cast
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field
 
+from mcp_server.tools._arguments import split_commas
 
-def _text(value: object) -> object:
-    """Models often send the number 5 for the id "5"."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _texts(value: object) -> object:
-    """One name is a list of one; the SDK has already read lists that came as JSON text."""
-    items = [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
-    return [_text(item) for item in cast("Sequence[object]", items)] if isinstance(items, list | tuple) else items
-
-
-Text = Annotated[str, BeforeValidator(_text)]
+CommaSeparated = BeforeValidator(split_commas)
+"""For lists whose items hold no comma; clients send "a, b" for ["a", "b"]."""
 
 ExperimentRef = Annotated[
-    Text, Field(description="Experiment id, exact name or UI link; search_experiments lists them.")
+    str, Field(description="Experiment id, exact name or UI link; search_experiments lists them.")
 ]
 ExperimentRefs = Annotated[
     tuple[str, ...],
-    BeforeValidator(_texts),
-    Field(description="Experiment ids, names or UI links. Left out: the default experiment, else all."),
+    Field(max_length=100, description="Experiment ids, names or UI links. Left out: the default experiment, else all."),
 ]
-RunRef = Annotated[Text, Field(description="Run id, unique id prefix, exact name or UI link; search_runs lists them.")]
+RunRef = Annotated[str, Field(description="Run id, unique id prefix, exact name or UI link; search_runs lists them.")]
 RunRefs = Annotated[
     tuple[str, ...],
-    BeforeValidator(_texts),
     Field(min_length=1, max_length=100, description="Runs by id, unique id prefix, exact name or UI link."),
 ]
 FilterString = Annotated[
@@ -44,7 +34,7 @@ FilterString = Annotated[
 ]
 OrderBy = Annotated[
     tuple[str, ...],
-    BeforeValidator(_texts),
+    CommaSeparated,
     Field(max_length=5, description="Such as metrics.accuracy DESC, params.lr ASC, attributes.start_time DESC."),
 ]
 Since = Annotated[
@@ -55,16 +45,36 @@ MaxResults = Annotated[int, Field(ge=1, le=1_000, description="Rows per page.")]
 PageToken = Annotated[str, Field(description="next_page_token of the page before; repeat the other arguments.")]
 MetricName = Annotated[str, Field(min_length=1, description="Metric name, such as val_loss.")]
 MetricNames = Annotated[
-    tuple[str, ...], BeforeValidator(_texts), Field(max_length=50, description="Metric names. Left out: all.")
+    tuple[str, ...], CommaSeparated, Field(max_length=50, description="Metric names. Left out: all.")
 ]
 Direction = Annotated[
-    Literal["", "max", "min"],
-    Field(description="Whether higher (max) or lower (min) is better. Left out: judged by the name, and said."),
+    Literal["auto", "max", "min"],
+    Field(description="Whether higher (max) or lower (min) is better; auto infers it from the name and reports it."),
 ]
 NameContains = Annotated[str, Field(description="Part of the name, in any case.")]
 
-Params = Annotated[dict[str, Any], Field(description="Parameters by name; stored as text.")]
-Tags = Annotated[dict[str, Any], Field(description="Tags by name; stored as text.")]
+
+def _texts_by_name(values: object) -> object:
+    """Params and tags are stored as text: lists and mappings as JSON, everything else as Python spells it."""
+    if not isinstance(values, dict):
+        return values
+    return {
+        key: value if isinstance(value, str) else json.dumps(value) if isinstance(value, list | dict) else str(value)
+        for key, value in cast("dict[str, Any]", values).items()
+    }
+
+
+# The schema takes values of any kind; tools get texts.
+Params = Annotated[
+    Mapping[str, str],
+    BeforeValidator(_texts_by_name),
+    Field(description="Parameters by name; stored as text.", json_schema_extra={"additionalProperties": True}),
+]
+Tags = Annotated[
+    Mapping[str, str],
+    BeforeValidator(_texts_by_name),
+    Field(description="Tags by name; stored as text.", json_schema_extra={"additionalProperties": True}),
+]
 Metrics = Annotated[
     dict[str, Any],
     Field(
@@ -78,7 +88,7 @@ Datasets = Annotated[
 ]
 RunName = Annotated[str, Field(max_length=250, description="Name of the run. Left out: MLflow makes one up.")]
 Description = Annotated[str, Field(max_length=8_000, description="Free text shown with it in MLflow.")]
-ParentRun = Annotated[Text, Field(description="Run that this one is nested under: id, prefix, name or UI link.")]
+ParentRun = Annotated[str, Field(description="Run that this one is nested under: id, prefix, name or UI link.")]
 Key = Annotated[
     str,
     Field(
@@ -92,10 +102,7 @@ ModelName = Annotated[str, Field(min_length=1, description="Registered model nam
 Alias = Annotated[str, Field(max_length=255, description="Alias, such as champion.")]
 Versions = Annotated[
     tuple[str, ...],
-    BeforeValidator(_texts),
+    CommaSeparated,
     Field(min_length=2, max_length=10, description="Version numbers or aliases, the baseline first."),
 ]
-Version = Annotated[Text, Field(description="Version number, alias, or latest.")]
-
-NOTHING: Final[dict[str, Any]] = {}
-"""Default of mappings; never written to."""
+Version = Annotated[str, Field(description="Version number, alias, or latest.")]

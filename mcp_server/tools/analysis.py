@@ -50,7 +50,7 @@ async def rank_runs(
     tracking: Tracking,
     metric: MetricName,
     experiments: ExperimentRefs = (),
-    direction: Direction = "",
+    direction: Direction = "auto",
     filter_string: FilterString = "",
     max_results: Annotated[int, Field(ge=1, le=100, description="How many of the best.")] = 10,
 ) -> Table:
@@ -97,21 +97,20 @@ async def get_metric_history(
     max_points: Annotated[
         int, Field(ge=2, le=500, description="Points shown per curve; extremes and ends are kept.")
     ] = 32,
-    start_step: Annotated[int, Field(description="First step. Left out (with end_step): the whole curve.")] = 0,
-    end_step: Annotated[int, Field(description="Last step; -1 is the end.")] = -1,
+    start_step: Annotated[int | None, Field(description="First step. Left out: the first there is.")] = None,
+    end_step: Annotated[int | None, Field(description="Last step. Left out: the last there is.")] = None,
 ) -> Table:
     """Read learning curves of one or more runs: sampled points, and each curve's facts.
 
     Facts: first, last, min and max with their steps, best step, slope, plateau, divergence, NaN and
     infinity counts. To see one stretch more closely give start_step and end_step.
     """
-    ranged = start_step != 0 or end_step != -1
     found = await tracking.get_runs(runs)
     series = await history.read(
         found,
         metrics,
-        start_step=start_step if ranged else None,
-        end_step=end_step if ranged and end_step != -1 else None,
+        start_step=start_step,
+        end_step=end_step,
     )
     return _history(found, metrics, series, max_points)
 

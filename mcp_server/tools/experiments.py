@@ -13,7 +13,6 @@ from mcp_server.rendering import Record, Table, moment
 from mcp_server.tools._confirm import Answer, Confirmation, ConfirmName, ask, need_yes
 from mcp_server.tools._context import Experiments
 from mcp_server.tools._params import (
-    NOTHING,
     Description,
     ExperimentRef,
     MaxResults,
@@ -64,11 +63,10 @@ async def create_experiment(
     experiments: Experiments,
     name: Annotated[str, Field(min_length=1, max_length=500, description="Name; / may group, as in vision/resnet.")],
     description: Description = "",
-    tags: Tags = NOTHING,
+    tags: Tags | None = None,
 ) -> Record:
     """Make an experiment. log_run and start_run make a missing one by themselves."""
-    texts = {key: str(value) for key, value in tags.items()}
-    return _record(experiments, await experiments.create(name, description=description, tags=texts))
+    return _record(experiments, await experiments.create(name, description=description, tags=tags or {}))
 
 
 async def update_experiment(
@@ -76,7 +74,7 @@ async def update_experiment(
     experiment: ExperimentRef,
     name: Annotated[str, Field(max_length=500, description="New name.")] = "",
     description: Description = "",
-    tags: Tags = NOTHING,
+    tags: Tags | None = None,
     restore: Annotated[bool, Field(description="Bring a deleted experiment and its runs back.")] = False,
 ) -> Record:
     """Rename, describe, tag or restore an experiment. What is left out stays as it is."""
@@ -84,7 +82,7 @@ async def update_experiment(
         experiment,
         name=name,
         description=description or None,
-        tags={key: str(value) for key, value in tags.items()},
+        tags=tags or {},
         restore=restore,
     )
     return _record(experiments, changed)

@@ -21,7 +21,7 @@ from mcp_server.tools._context import Caller, OneEngine, Policy
 from mcp_server.tools._params import Alias, ModelName, Version
 
 Stage = Annotated[
-    Literal["", "Staging", "Production"],
+    Literal["none", "Staging", "Production"],
     Field(description="Instead of alias, for old workflows: MLflow deprecates stages. Its holder is archived."),
 ]
 Gates = Annotated[
@@ -122,7 +122,7 @@ async def promote_model(
     gates: Gates = (),
     dry_run: Annotated[bool, Field(description="Measure the gates and change nothing.")] = False,
     reason: Reason = "",
-    stage: Stage = "",
+    stage: Stage = "none",
     to_model: ToModel = "",
     confirm_name: ConfirmName = "",
 ) -> Record:
@@ -205,7 +205,7 @@ async def rollback_model(
     name: ModelName,
     alias: Alias = "champion",
     reason: Reason = "",
-    stage: Stage = "",
+    stage: Stage = "none",
     confirm_name: ConfirmName = "",
 ) -> Record:
     """Return an alias to the version that held it before the last promotion; twice returns two holders back."""

@@ -18,7 +18,6 @@ from mcp_server.tools._comparison import side_by_side
 from mcp_server.tools._confirm import Answer, Confirmation, ConfirmName, ask, need_yes
 from mcp_server.tools._context import Policy, Promotions, Registry
 from mcp_server.tools._params import (
-    NOTHING,
     Alias,
     Description,
     MaxResults,
@@ -119,7 +118,7 @@ async def register_model(
     model: Annotated[str, Field(description="Which of the run's models, by name or id, if it logged several.")] = "",
     model_uri: Annotated[str, Field(description="Instead of run: runs:/<run_id>/<model> or models:/m-<id>.")] = "",
     description: Description = "",
-    tags: Tags = NOTHING,
+    tags: Tags | None = None,
     alias: Annotated[Alias, Field(description="A free alias to give it, such as challenger.")] = "",
 ) -> Record:
     """Make a new version of a registered model from a model that a run logged.
@@ -128,9 +127,8 @@ async def register_model(
     through gates.
     """
     policy.need_none(name, alias)
-    texts = {key: str(value) for key, value in tags.items()}
     registered = await registry.register(
-        name, run=run, model=model, model_uri=model_uri, description=description, tags=texts, alias=alias
+        name, run=run, model=model, model_uri=model_uri, description=description, tags=tags or {}, alias=alias
     )
     hint = "This model was registered already; no new version was made." if registered.existed else ""
     return Record(_version_facts(registry, registered.version), hint=hint)
@@ -144,7 +142,7 @@ async def update_model(
         Version, Field(description="Version to change: number, alias or latest. Left out: the model.")
     ] = "",
     description: Description = "",
-    tags: Tags = NOTHING,
+    tags: Tags | None = None,
     alias: Annotated[Alias, Field(description="A free alias to give to the version. promote_model moves one.")] = "",
 ) -> Record:
     """Describe or tag a registered model or one version of it, or give a version an alias that is free."""
@@ -153,7 +151,7 @@ async def update_model(
         name,
         version,
         description=description or None,
-        tags={key: str(value) for key, value in tags.items()},
+        tags=tags or {},
         alias=alias,
     )
     if isinstance(changed, ModelVersion):

@@ -14,7 +14,7 @@ from mcp_server.rendering import Record, Table, moment
 from mcp_server.tools._confirm import Answer, Confirmation, ConfirmName, ask, need_yes
 from mcp_server.tools._context import Recording, Tracking
 from mcp_server.tools._params import (
-    NOTHING,
+    CommaSeparated,
     Datasets,
     Description,
     EndStatus,
@@ -52,6 +52,7 @@ async def search_runs(
     since: Since = "",
     columns: Annotated[
         tuple[str, ...],
+        CommaSeparated,
         Field(max_length=60, description="Columns to show: metrics.x, params.x, tags.x, start_time, duration, status."),
     ] = (),
     max_results: MaxResults = 20,
@@ -94,18 +95,18 @@ async def log_run(
     recording: Recording,
     experiment: WriteExperiment = "",
     run_name: RunName = "",
-    params: Params = NOTHING,
-    metrics: Metrics = NOTHING,
-    tags: Tags = NOTHING,
+    params: Params | None = None,
+    metrics: Metrics | None = None,
+    tags: Tags | None = None,
     description: Description = "",
-    datasets: Datasets = [],  # noqa: B006 (pydantic copies it; a tuple would lose "array" in the schema)
+    datasets: Datasets | None = None,
     parent_run: ParentRun = "",
-    start_time: Annotated[int, Field(ge=0, description="Start in UTC milliseconds. Left out: now.")] = 0,
-    end_time: Annotated[int, Field(ge=0, description="End in UTC milliseconds. Left out: now.")] = 0,
+    start_time: Annotated[int | None, Field(ge=0, description="Start in UTC milliseconds. Left out: now.")] = None,
+    end_time: Annotated[int | None, Field(ge=0, description="End in UTC milliseconds. Left out: now.")] = None,
     status: EndStatus = "FINISHED",
     artifacts: Annotated[
-        dict[str, str], Field(description="Small text artifacts by path, such as {'notes.md': 'text'}.")
-    ] = NOTHING,
+        dict[str, str] | None, Field(description="Small text artifacts by path, such as {'notes.md': 'text'}.")
+    ] = None,
     files: Annotated[
         tuple[str, ...], Field(max_length=50, description="Local files to upload, from folders the server allows.")
     ] = (),
@@ -116,7 +117,9 @@ async def log_run(
     Give an idempotency_key whenever the call might be repeated. For a run that goes on while you
     work use start_run, log_to_run and finish_run.
     """
-    content = run_content(params=params, metrics=metrics, tags=tags, datasets=datasets, artifacts=artifacts)
+    content = run_content(
+        params=params or {}, metrics=metrics or {}, tags=tags or {}, datasets=datasets or (), artifacts=artifacts
+    )
     recorded = await recording.record(
         RunDraft(
             experiment=experiment,
@@ -124,8 +127,8 @@ async def log_run(
             content=content,
             description=description,
             parent_run=parent_run,
-            start_time=start_time or None,
-            end_time=end_time or None,
+            start_time=start_time,
+            end_time=end_time,
             status=status,
             files=files,
             idempotency_key=idempotency_key,
@@ -139,8 +142,8 @@ async def start_run(
     recording: Recording,
     experiment: WriteExperiment = "",
     run_name: RunName = "",
-    params: Params = NOTHING,
-    tags: Tags = NOTHING,
+    params: Params | None = None,
+    tags: Tags | None = None,
     description: Description = "",
     parent_run: ParentRun = "",
     idempotency_key: Key = "",
@@ -149,7 +152,7 @@ async def start_run(
 
     For results that are complete already use log_run.
     """
-    content = run_content(params=params, metrics={}, tags=tags)
+    content = run_content(params=params or {}, metrics={}, tags=tags or {})
     recorded = await recording.record(
         RunDraft(
             experiment=experiment,
@@ -168,14 +171,16 @@ async def log_to_run(
     tracking: Tracking,
     recording: Recording,
     run: RunRef,
-    params: Params = NOTHING,
-    metrics: Metrics = NOTHING,
-    tags: Tags = NOTHING,
+    params: Params | None = None,
+    metrics: Metrics | None = None,
+    tags: Tags | None = None,
     step: Annotated[int, Field(description="Step of metrics that are given as one number.")] = 0,
-    datasets: Datasets = [],  # noqa: B006
+    datasets: Datasets | None = None,
 ) -> Record:
     """Add params, metrics, tags or datasets to a run, open or ended. A param that is set cannot change."""
-    content = run_content(params=params, metrics=metrics, tags=tags, datasets=datasets, step=step)
+    content = run_content(
+        params=params or {}, metrics=metrics or {}, tags=tags or {}, datasets=datasets or (), step=step
+    )
     changed = await recording.log_to(run, content)
     return Record(
         {
@@ -208,11 +213,11 @@ async def update_run(
     run: RunRef,
     name: Annotated[str, Field(max_length=250, description="New name.")] = "",
     description: Description = "",
-    tags: Tags = NOTHING,
+    tags: Tags | None = None,
     restore: Annotated[bool, Field(description="Bring a deleted run back.")] = False,
 ) -> Record:
     """Rename, describe, tag or restore a run. What is left out stays as it is; finish_run sets the status."""
-    content = run_content(params={}, metrics={}, tags=tags)
+    content = run_content(params={}, metrics={}, tags=tags or {})
     changed = await tracking.update_run(
         run, name=name, description=description or None, tags=content.tags, restore=restore
     )

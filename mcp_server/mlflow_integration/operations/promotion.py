@@ -160,7 +160,7 @@ def seat_of(alias: str, stage: str) -> Seat:
 
     Raises: InvalidInputError: MLflow reserves the alias or cannot hold it, or has no such stage.
     """
-    if stage:
+    if stage not in ("", "none"):
         if stage not in _STAGES:
             raise InvalidInputError(f"A version is promoted to the stage {' or '.join(_STAGES)}, not '{stage}'.")
         return Seat(stage=stage)
