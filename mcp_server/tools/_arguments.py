@@ -73,9 +73,7 @@ def _list(value: Any, schema: Json) -> Any:
     if isinstance(value, str):
         if not value.strip():
             return value
-        read = _read(value, list)
-        if read is None and items.get("type") == "object":
-            read = _read(value, dict)
+        read = _read(value, (list, dict) if items.get("type") == "object" else (list,))
         value = [value] if read is None else read
     if not isinstance(value, list | tuple):
         value = [value]
@@ -85,8 +83,8 @@ def _list(value: Any, schema: Json) -> Any:
 
 def _mapping(value: Any, schema: Json) -> Any:
     if isinstance(value, str):
-        read = _read(value, dict) or _read(value, list) or _pairs_in(value)
-        value = value if read is None else read
+        read = _read(value, (dict, list))
+        value = (value if (pairs := _pairs_in(value)) is None else pairs) if read is None else read
     if isinstance(value, list | tuple):
         items = cast("Sequence[Any]", value)
         value = items if (merged := _merged(items)) is None else merged
@@ -104,7 +102,7 @@ _BY_TYPE: Final[dict[str, Callable[[Any, Json], Any]]] = {
 }
 
 
-def _read(text: str, kind: type[Any]) -> Any:
+def _read(text: str, kinds: tuple[type[Any], ...]) -> Any:
     """The list or mapping that a text spells as JSON or as a Python literal, else None."""
     text = text.strip()
     if not text.startswith(("[", "{")):
@@ -114,7 +112,7 @@ def _read(text: str, kind: type[Any]) -> Any:
             value = read(text)
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             continue
-        return value if isinstance(value, kind) else None
+        return value if isinstance(value, kinds) else None
     return None
 
 

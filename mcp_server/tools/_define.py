@@ -10,6 +10,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, cast
 
 import anyio
@@ -20,16 +21,18 @@ from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from mcp.types import InputRequiredResult, ToolAnnotations
 from pydantic import PrivateAttr, ValidationError
 
-from mcp_server.errors import DeadlineError, MlflowToolError, TrackingServerError
+from mcp_server.errors import DeadlineError, InvalidInputError, MlflowToolError, TrackingServerError
 from mcp_server.invalid_values import MISSING, UNKNOWN, InvalidValue, invalid_values
 from mcp_server.suggestions import did_you_mean
 from mcp_server.tools._arguments import as_declared
 from mcp_server.tools._results import call_result, output_schema
-from mcp_server.tools._schema import Json, published
+from mcp_server.tools._schema import Json, published, text_limits
 from mcp_server.untrusted import SHOWN_LIMIT, sentence, shown
 
 logger = logging.getLogger(__name__)
 
+LONG_TEXTS: Final = 100
+"""Long texts of the arguments that are looked for in an error."""
 PROBLEMS_NAMED: Final = 10
 """Wrong arguments that one error names; further ones are counted."""
 
@@ -131,10 +134,11 @@ def build(definition: Definition, timeout_seconds: float) -> AnsweringTool:
     # The SDK drops unknown arguments silently: a misspelt filter would answer unfiltered, as if all were well.
     model.model_config["extra"] = "forbid"
     model.model_rebuild(force=True)
+    limits = text_limits(tool.parameters)
     tool.parameters = published(tool.parameters)
     returns = inspect.signature(function, eval_str=True).return_annotation
     tool.fn_metadata = _DeclaredArguments(arg_model=model, output_schema=output_schema(returns))
-    tool.fn_metadata.declare(tool.parameters)
+    tool.fn_metadata.declare(tool.parameters, limits)
     return tool
 
 
@@ -142,18 +146,27 @@ class _DeclaredArguments(FuncMetadata):
     """Arguments brought into the form that the published schema declares, then validated."""
 
     _schema: Json = PrivateAttr(default_factory=dict)
+    _limits: dict[str, int] = PrivateAttr(default_factory=dict)
 
-    def declare(self, schema: Json) -> None:
-        self._schema = schema
+    def declare(self, schema: Json, limits: dict[str, int]) -> None:
+        """Takes the published schema, and the characters that the text of each parameter may have."""
+        self._schema, self._limits = schema, limits
 
     def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
         # The SDK's own reading of JSON text takes a param's value '{"a": 1}' for a mapping where text is meant.
-        return as_declared(data, self._schema)
+        arguments = as_declared(data, self._schema)
+        for name, limit in self._limits.items():
+            values = arguments.get(name)
+            for text in cast("list[Any]", values) if isinstance(values, list) else [values]:
+                if isinstance(text, str) and len(text) > limit:
+                    have = f"Argument '{name}' is '{shown(text)}'"
+                    raise InvalidInputError(f"{have}: expected at most {limit:,} characters, not {len(text):,}.")
+        return arguments
 
 
 def _shortened(error: str, arguments: Mapping[str, Any]) -> str:
     """An error as one line of bounded length, whatever the arguments that it repeats hold."""
-    for text in _long_texts(list(arguments.values())):
+    for text in islice(_long_texts(list(arguments.values())), LONG_TEXTS):
         error = error.replace(text, shown(text)).replace(repr(text)[1:-1], shown(text))
     return sentence(error)
 

@@ -28,8 +28,9 @@ RunRefs = Annotated[
 FilterString = Annotated[
     str,
     Field(
+        max_length=20_000,
         description="MLflow filter, clauses joined by and: metrics.accuracy > 0.9 and params.model = 'cnn' and "
-        "tags.team = 'vision' and attributes.status = 'FINISHED'. No or, no parentheses."
+        "tags.team = 'vision' and attributes.status = 'FINISHED'. No or, no parentheses.",
     ),
 ]
 OrderBy = Annotated[
@@ -42,7 +43,9 @@ Since = Annotated[
     Field(description="Only runs started since: 30m, 24h, 7d, 2w back from now, or a date such as 2026-11-20 (UTC)."),
 ]
 MaxResults = Annotated[int, Field(ge=1, le=1_000, description="Rows per page.")]
-PageToken = Annotated[str, Field(description="next_page_token of the page before; repeat the other arguments.")]
+PageToken = Annotated[
+    str, Field(max_length=40_000, description="next_page_token of the page before; repeat the other arguments.")
+]
 MetricName = Annotated[str, Field(min_length=1, description="Metric name, such as val_loss.")]
 MetricNames = Annotated[
     tuple[str, ...], CommaSeparated, Field(max_length=50, description="Metric names. Left out: all.")

@@ -14,6 +14,9 @@ LONGEST_TEXT: Final = 2_000
 """Largest `maxLength` that is published; longer limits are checked when a tool is called.
 Source: MAX_REPETITION_THRESHOLD of llama.cpp's grammars."""
 
+TEXT_LIMIT: Final = 2_000
+"""Characters of a text, alone or in a list, whose parameter sets no limit: longer than any name, id or link."""
+
 _IMPLIED: Final[tuple[tuple[str, Any], ...]] = (
     ("default", ""),
     ("default", []),
@@ -27,6 +30,17 @@ _IMPLIED: Final[tuple[tuple[str, Any], ...]] = (
 def published(schema: Json) -> Json:
     """The schema of a tool's arguments, closed, without titles, unions with null and what is implied."""
     return {"additionalProperties": False, **_plain(schema)}
+
+
+def text_limits(schema: Json) -> dict[str, int]:
+    """Characters that a text may have, by parameter, before the schema is published."""
+    limits: dict[str, int] = {}
+    for name, unpublished in cast("dict[str, Json]", schema.get("properties", {})).items():
+        parameter = _without_null(unpublished)
+        text = cast(Json, parameter.get("items", {})) if parameter.get("type") == "array" else parameter
+        if text.get("type") == "string":
+            limits[name] = text.get("maxLength", TEXT_LIMIT)
+    return limits
 
 
 def _plain(schema: Any) -> Any:
