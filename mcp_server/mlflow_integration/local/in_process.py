@@ -149,7 +149,8 @@ class _Opening:
     def _open(self) -> _Application:
         new = self._new_files()
         prepare_environment()
-        server = _import_server()
+        with _importing:
+            server = _import_server()
         with _stores:
             if self._closed:
                 raise UnreachableError("The store was closed while it was being opened.", carried_out=False)
@@ -187,6 +188,9 @@ _current: _Opening | None = None
 
 _lock = threading.Lock()
 """Guards `_current` and its users; never held for long."""
+
+_importing = threading.Lock()
+"""Held while mlflow is imported: two threads inside its circular imports get half a module."""
 
 _stores = threading.Lock()
 """Held while a store is opened or its files removed: a close in the middle of an opening leaves nothing behind."""
