@@ -13,7 +13,6 @@ import pytest
 
 from mcp_server.mlflow_integration.tracker import store as stores
 
-
 # Before any server begins to import it in the background: two threads that import MLflow at once see halves of it.
 stores.import_mlflow()
 
