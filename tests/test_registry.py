@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from mcp_server.mlflow_integration.engine import Engine
-from mcp_server.mlflow_integration.operations.promotion import Seat
+from mcp_server.mlflow_integration.operations.promotion_history import Pointer
 from tests.conftest import connect, store_uri
 
 PREDICT = """
@@ -62,7 +62,7 @@ async def test_a_model_is_registered_promoted_refused_rolled_back_and_loads(
     assert predicted.stdout.split() == [b"True"], predicted.stderr
 
 
-async def test_rolling_back_twice_leads_two_holders_back_also_for_another_client(
+async def test_rolling_back_twice_goes_back_two_versions_also_for_another_client(
     mock_engine: Engine, logged_model: Callable[..., str]
 ):
     """Not there and back again; the history is MLflow's, so any client can follow it."""
@@ -76,7 +76,7 @@ async def test_rolling_back_twice_leads_two_holders_back_also_for_another_client
         async with connect(mock_engine, "legacy", closes=False, confirm="never") as other:
             assert (await other.ask("rollback_model", name="churn"))["version"] == "1"
             sentence = await other.refusal("rollback_model", name="churn")
-    assert "the holder before it is not known" in sentence
+    assert "the previous version is not known" in sentence
 
 
 async def test_a_run_with_several_models_asks_which_one(mock_engine: Engine, logged_model: Callable[..., str]):
@@ -129,7 +129,7 @@ async def test_a_model_is_described_tagged_and_deleted(engine: Engine, name: Any
         await agent.ask("delete_model", name=churn)
         gone = await agent.refusal("get_model", name=churn)
     assert (version["aliases"], version["tags"]) == (["blue", "champion"], {"reviewed": "yes"})
-    assert "holds the alias 'blue'" in taken
+    assert f"The alias 'blue' of '{churn}' belongs to version 1." in taken
     assert (model["description"], model["tags"], model["aliases"]) == (
         "Who leaves",
         {"task": "churn"},
@@ -157,7 +157,7 @@ async def test_a_version_is_promoted_into_another_registered_model(engine: Engin
 async def test_stages_are_served_for_old_workflows_and_said_to_be_deprecated(
     engine: Engine, name: Any, logged_model: Any
 ):
-    """The holder before is archived, and rollback works the same."""
+    """The previous version is archived, and rollback works the same."""
     churn = name("churn")
     async with connect(engine, confirm="never") as agent:
         await agent.ask("get_server_info")
@@ -165,13 +165,13 @@ async def test_stages_are_served_for_old_workflows_and_said_to_be_deprecated(
             await agent.ask("register_model", name=churn, run=logged_model(engine))
         await agent.ask("promote_model", name=churn, version=1, stage="Production")
         second = await agent.ask("promote_model", name=churn, version=2, stage="Production")
-        archived = await engine.api.get_model_version(churn, "1")
+        archived = await engine.registry.version(churn, "1")
         await agent.ask("rollback_model", name=churn, stage="Production")
-        holder = await engine.promotions.holder(churn, Seat(stage="Production"))
+        current = await engine.promotions.current_version(churn, Pointer(stage="Production"))
     assert "deprecates stages" in second["hint"]
     assert archived.stage == "Archived"
-    assert holder is not None
-    assert holder.version == "1"
+    assert current is not None
+    assert current.version == "1"
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,10 @@ class ModelFiles:
     flavors: str = ""
     model_size: str = ""
     """Bytes."""
+    python: str = ""
+    """Version of Python that logged the model."""
+    mlflow: str = ""
+    """Version of MLflow that logged the model."""
     requirements: Mapping[str, str] = field(default_factory=dict[str, str])
     """Version condition by package name, in lower case."""
 
@@ -36,12 +40,15 @@ def describe_model(texts: Mapping[str, str]) -> ModelFiles:
     """
     model = _yaml(texts.get("MLmodel", ""))
     signature = _mapping(model.get("signature"))
+    pyfunc = _mapping(_mapping(model.get("flavors")).get("python_function"))
     return ModelFiles(
         inputs=_columns(signature.get("inputs")),
         outputs=_columns(signature.get("outputs")),
         input_example="yes" if model.get("saved_input_example_info") else "",
         flavors=", ".join(sorted(_mapping(model.get("flavors")))),
         model_size=str(model.get("model_size_bytes") or ""),
+        python=str(pyfunc.get("python_version") or ""),
+        mlflow=str(model.get("mlflow_version") or ""),
         requirements=_requirements(texts.get("requirements.txt", "")),
     )
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from mcp_server.mlflow_integration.locate import LocalStore, Location, is_http, locate, private_folder, sqlite_path
 from mcp_server.mlflow_integration.operations.experiments import Experiments
 from mcp_server.mlflow_integration.operations.metric_history import MetricHistory
+from mcp_server.mlflow_integration.operations.model_sources import ModelSources
 from mcp_server.mlflow_integration.operations.promotion import Promotions
 from mcp_server.mlflow_integration.operations.recording import Recording
 from mcp_server.mlflow_integration.operations.references import References
+from mcp_server.mlflow_integration.operations.registering import Registering
 from mcp_server.mlflow_integration.operations.registry import Registry
 from mcp_server.mlflow_integration.operations.runs import Tracking
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
@@ -35,6 +37,7 @@ class Engine:
     metric_history: MetricHistory
     recording: Recording
     registry: Registry
+    registering: Registering
     promotions: Promotions
     transports: tuple[Transport, ...]
 
@@ -64,6 +67,8 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
     api = TrackingApi(tracking, location.shown_uri)
     registry_api = RegistryApi(registry, location.shown_registry_uri)
     references = References(api, settings.experiment_name)
+    registry_ui_url = location.shown_registry_uri if is_http(location.registry_uri) else ""
+    models = Registry(registry_api, api, references, registry_ui_url)
     return Engine(
         settings=settings,
         location=location,
@@ -72,7 +77,8 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
         tracking=Tracking(api, references, location.ui_url),
         metric_history=MetricHistory(api),
         recording=Recording(api, references, settings.allowed_folders),
-        registry=Registry(registry_api, api, references, location.ui_url),
+        registry=models,
+        registering=Registering(registry_api, models, ModelSources(api, references, models)),
         promotions=Promotions(registry_api),
         transports=(tracking,) if registry is tracking else (tracking, registry),
     )

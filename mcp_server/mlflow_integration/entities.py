@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
+
+ALIAS_OF_STAGE: Final = {"Production": "champion", "Staging": "challenger"}
+"""The alias that takes the place of a stage. MLflow deprecated stages in 2.9 in favour of aliases."""
 
 
 @dataclass(frozen=True, slots=True)

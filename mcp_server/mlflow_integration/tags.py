@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from mcp_server.names import comparable
+
 RESERVED_PREFIX: Final = "mcp."
 """Tags of this server. Its promises rest on them, so every tool refuses them from a caller."""
 MLFLOW_PREFIX: Final = "mlflow."
 """Tags of MLflow itself."""
 INTERNAL_PREFIXES: Final = (MLFLOW_PREFIX, RESERVED_PREFIX)
 """Tags that describe how a run was made; tables of runs leave them out."""
+
+RESERVED_TAG: Final = "Tag '{key}' is reserved: only this server writes tags that begin with mcp."
+"""The error of whoever tries to write one."""
 
 REQUEST_KEY: Final = "mcp.request_key"
 """The idempotency key of the call that created a run or a model version."""
@@ -29,3 +34,8 @@ SOURCE_NAME: Final = "mlflow.source.name"
 GIT_COMMIT: Final = "mlflow.source.git.commit"
 DATASET_CONTEXT: Final = "mlflow.data.context"
 """What a run used a dataset for; a tag of the input, not of the run."""
+
+
+def is_reserved(key: str) -> bool:
+    """Whether a tag belongs to this server in some store: MySQL compares keys without case and accents."""
+    return comparable(key).startswith(RESERVED_PREFIX)

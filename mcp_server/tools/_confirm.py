@@ -33,22 +33,22 @@ ConfirmName = Annotated[
 
 
 def ask(
-    context: Context[Any, Any], question: str, *, name: str, confirm_name: str
+    context: Context[Any, Any], question: str, *, name: str, confirm_name: str, person_only: bool = False
 ) -> Confirmation | Elicit[Confirmation]:
     """The question for a person, or the decision where none is asked.
 
+    `person_only` is True where the promotion policy wants a person's agreement, whatever the settings say.
     Raises: InvalidInputError: nobody can be asked, and `confirm_name` is not `name`. DeclinedError: nobody can be
-        asked, and only a person may decide (MLFLOW_MCP_CONFIRM=always).
+        asked, and only a person may decide.
     """
-    mode = context_of(context).engine.settings.confirm
+    mode = "always" if person_only else context_of(context).engine.settings.confirm
     if mode == "never":
         return Confirmation(proceed=True)
     if _can_ask(context):
         return Elicit(question, Confirmation)
     if mode == "always":
-        raise DeclinedError(
-            "A person has to agree to this (MLFLOW_MCP_CONFIRM=always), and this host cannot ask. Nothing was changed."
-        )
+        why = "the promotion policy" if person_only else "MLFLOW_MCP_CONFIRM=always"
+        raise DeclinedError(f"A person has to agree to this ({why}), and this host cannot ask. Nothing was changed.")
     if confirm_name == name:
         return Confirmation(proceed=True)
     wrong = f"confirm_name is '{confirm_name}'. " if confirm_name else ""

@@ -8,7 +8,14 @@ from typing import Annotated, Any, cast
 from mcp.server.mcpserver import Context, Resolve
 
 from mcp_server.mlflow_integration.engine import Engine
-from mcp_server.mlflow_integration.operations import experiments, metric_history, promotion, recording, registry
+from mcp_server.mlflow_integration.operations import (
+    experiments,
+    metric_history,
+    promotion,
+    recording,
+    registering,
+    registry,
+)
 from mcp_server.mlflow_integration.operations import runs as tracking
 from mcp_server.promotion_policy import PromotionPolicy
 
@@ -49,6 +56,10 @@ async def _registry(context: Context[Any, Any]) -> registry.Registry:
     return context_of(context).engine.registry
 
 
+async def _registering(context: Context[Any, Any]) -> registering.Registering:
+    return context_of(context).engine.registering
+
+
 async def _promotions(context: Context[Any, Any]) -> promotion.Promotions:
     return context_of(context).engine.promotions
 
@@ -70,6 +81,7 @@ MetricHistory = Annotated[metric_history.MetricHistory, Resolve(_metric_history)
 Tracking = Annotated[tracking.Tracking, Resolve(_tracking)]
 Recording = Annotated[recording.Recording, Resolve(_recording)]
 Registry = Annotated[registry.Registry, Resolve(_registry)]
+Registering = Annotated[registering.Registering, Resolve(_registering)]
 Promotions = Annotated[promotion.Promotions, Resolve(_promotions)]
 Policy = Annotated[PromotionPolicy, Resolve(_policy)]
 Caller = Annotated[str, Resolve(_caller)]

@@ -1,126 +1,62 @@
-"""Moving an alias or a stage from one model version to another, with a history that leads back.
+"""Moving an alias or a stage from one model version to another, recorded so that it can be undone.
 
-Every promotion and rollback is a tag on the version it was given to, so the history is MLflow's own data: any
-client reads it, after any restart. The tag is written before the alias moves, and the move is one request; a
-process that dies in between leaves the alias with the holder it had, and the reader of the history skips the
-entry that never came true.
+The record is written before the alias moves, and the move is one request: a process that dies in between leaves
+the alias where it was, and readers of the record skip the entry that never came true.
 
-What MLflow cannot guarantee: it has no compare-and-set. The alias is read just before and just after the move,
-so of two promotions at once the earlier one is told that it lost, unless both reads fall between the other's.
+MLflow has no compare-and-set. The alias is read just before and just after the move, so of two promotions at once
+the one whose move did not last reports it, unless both reads fall between the other's read and write.
 """
 
 from __future__ import annotations
 
-import json
-import re
+import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Final, Literal
 
-from mcp_server.errors import ConflictError, InvalidInputError, NotFoundError, UnsupportedError
-from mcp_server.mlflow_integration import tags as tag_names
-from mcp_server.mlflow_integration.entities import ModelVersion
+import anyio
+
+from mcp_server.errors import (
+    ConflictError,
+    DeadlineError,
+    MlflowToolError,
+    NotFoundError,
+    TrackingServerError,
+    UnsupportedError,
+)
+from mcp_server.mlflow_integration.entities import ModelVersion, RegisteredModel
 from mcp_server.mlflow_integration.operations.filters import quoted
+from mcp_server.mlflow_integration.operations.promotion_history import Pointer, PromotionEvent, event_tag, events_of
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
 
-VERSIONS_READ: Final = 1_000
-"""Newest versions whose tags make up the history; ten pages."""
-
-_PAGE: Final = 100
-_STAGES: Final = ("Staging", "Production")
-_EVENT_KEY: Final = re.compile(rf"{re.escape(tag_names.PROMOTION_PREFIX)}(?P<seat>.+)\.(?P<time>\d+)")
-_ALIAS: Final = re.compile(r"[\w-]{1,200}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """What one version of a model holds at a time: an alias, or for old workflows a stage."""
-
-    alias: str = ""
-    stage: str = ""
-
-    def __str__(self) -> str:
-        return f"stage {self.stage}" if self.stage else f"alias '{self.alias}'"
-
-    @property
-    def key(self) -> str:
-        """Its part of a tag name."""
-        return f"stage-{self.stage}" if self.stage else self.alias
-
-    @property
-    def name(self) -> str:
-        """What a promotion policy matches: the alias or the stage."""
-        return self.stage or self.alias
-
-
-@dataclass(frozen=True, slots=True)
-class PromotionEvent:
-    """One entry of a history."""
-
-    kind: Literal["promotion", "rollback"]
-    seat: str
-    """`Seat.key`."""
-    version: str
-    from_version: str
-    """Who held the seat before; empty for nobody."""
-    time: int
-    """UTC milliseconds."""
-    by: str
-    """The MCP client that asked."""
-    reason: str
-    gates: tuple[Mapping[str, str], ...]
-    """Each gate with what was measured and required."""
+VERSIONS_SHOWN: Final = 1_000
+"""Newest versions whose record is read for display; decisions read every version."""
+_PAGE: Final = 200
+"""Versions per request. MLflow takes up to 200,000, but a version may carry 8,000 characters per tag."""
+_READS: Final = 3
+"""Times the alias is read after a lost answer; the transport waits between its own tries."""
 
 
 class Promotions:
-    """The seats of one registry and their history."""
+    """The aliases and stages of one registry, and the record of their moves."""
 
     def __init__(self, api: RegistryApi) -> None:
         self._api = api
 
-    async def holder(self, name: str, seat: Seat) -> ModelVersion | None:
-        """The version in a seat; None for an empty seat or a model that does not exist yet."""
+    async def current_version(self, name: str, pointer: Pointer) -> ModelVersion | None:
+        """The version that has the alias or stage; None if none has, or there is no such model."""
         try:
-            version = await self._holding(name, seat)
-            return await self._api.get_model_version(name, version) if version else None
+            number = pointer.current_version(await self._api.get_registered_model(name))
+            return await self._api.get_model_version(name, number) if number else None
         except NotFoundError:
             return None
 
-    async def move(
-        self,
-        seat: Seat,
-        version: ModelVersion,
-        *,
-        from_version: str,
-        kind: Literal["promotion", "rollback"],
-        by: str,
-        reason: str,
-        gates: Sequence[Mapping[str, str]] = (),
-    ) -> PromotionEvent:
-        """Gives a seat to a version and keeps the record of it.
-
-        `from_version` is who held the seat when the decision was made, "" for nobody.
-        Raises: ConflictError: somebody else moved it meanwhile. UnsupportedError: this MLflow has no aliases.
-        """
-        name, moment = version.name, int(time.time() * 1_000)
-        event = PromotionEvent(kind, seat.key, version.version, from_version, moment, by, reason, tuple(gates))
-        tag = f"{tag_names.PROMOTION_PREFIX}{seat.key}.{moment}"
-        await self._api.set_model_version_tag(name, version.version, tag, _event_text(event))
-        try:
-            await self._expect(name, seat, from_version)
-            await self._give(name, seat, version.version)
-            await self._expect(name, seat, version.version)
-        except (ConflictError, UnsupportedError):
-            await self._api.delete_model_version_tag(name, version.version, tag)
-            raise
-        return event
-
-    async def history(self, name: str) -> tuple[PromotionEvent, ...]:
-        """Every promotion and rollback of a model's newest VERSIONS_READ versions, oldest first."""
+    async def history(self, name: str, *, versions: float = math.inf) -> tuple[PromotionEvent, ...]:
+        """Every promotion and rollback of a model's newest `versions` versions, oldest first."""
         events: list[PromotionEvent] = []
         token, read = "", 0
-        while read < VERSIONS_READ:
+        while read < versions:
             page = await self._api.search_model_versions(
                 f"name = {quoted(name)}", order_by=["version_number DESC"], max_results=_PAGE, page_token=token
             )
@@ -130,101 +66,137 @@ class Promotions:
                 break
         return tuple(sorted(events, key=lambda event: event.time))
 
-    async def _give(self, name: str, seat: Seat, version: str) -> None:
-        if seat.stage:
-            await self._api.transition_stage(name, version, seat.stage)
+    async def never_had_a_version(self, name: str, pointer: Pointer) -> bool:
+        """Whether no version has the alias or stage and none is on record as having had it."""
+        try:
+            model = await self._api.get_registered_model(name)
+        except NotFoundError:
+            return True
+        if pointer.current_version(model):
+            return False
+        return not any(event.concerns(pointer) for event in await self.history(name))
+
+    async def move(
+        self,
+        pointer: Pointer,
+        version: ModelVersion,
+        *,
+        from_version: str,
+        kind: Literal["promotion", "rollback"],
+        by: str,
+        reason: str,
+        gates: Sequence[Mapping[str, str]] = (),
+    ) -> PromotionEvent:
+        """Points an alias or stage to a version and records it.
+
+        `from_version` is the current version when the decision was made, "" for none.
+        Raises: ConflictError: somebody else moved it meanwhile. TrackingServerError: it did not move, or MLflow no
+            longer answers, so nobody can know; the text tells which. UnsupportedError: this MLflow has no aliases.
+        """
+        moment = int(time.time() * 1_000)
+        event = PromotionEvent(kind, pointer.key, version.version, from_version, moment, by, reason, tuple(gates))
+        tag, text = event_tag(event)
+        try:
+            await self._api.set_model_version_tag(version.name, version.version, tag, text)
+            await self._need_current(version.name, pointer, from_version)
+        except TrackingServerError as error:
+            await self._withdraw(version, tag)
+            raise _not_moved(pointer, from_version, error) from error
+        except MlflowToolError:
+            await self._withdraw(version, tag)
+            raise
+        try:
+            await self._point(version, pointer, from_version)
+        except _Unknown as unknown:
+            raise TrackingServerError(str(unknown), carried_out=False) from unknown
+        except MlflowToolError:
+            await self._withdraw(version, tag)
+            raise
+        return event
+
+    async def _point(self, version: ModelVersion, pointer: Pointer, from_version: str) -> None:
+        """The move itself. When its answer is lost the alias is read again, so that the caller learns what happened."""
+        lost: TrackingServerError | None = None
+        # Half of the time that is left is kept for reading the alias again.
+        with anyio.move_on_after(_seconds_left() / 2) as scope:
+            try:
+                await self._send(version, pointer)
+            except UnsupportedError:
+                raise
+            except TrackingServerError as error:
+                if error.carried_out is False:
+                    raise _not_moved(pointer, from_version, error) from error
+                lost = error
+        if scope.cancelled_caught:
+            lost = DeadlineError("MLflow did not answer in time.")
+        current = await self._read_again(version.name, pointer, lost)
+        if current is None or current == version.version:
+            return
+        if lost is not None and current == from_version:
+            raise _not_moved(pointer, from_version, lost) from lost
+        raise _moved_by_somebody(version.name, pointer, current)
+
+    async def _read_again(self, name: str, pointer: Pointer, lost: TrackingServerError | None) -> str | None:
+        """The current version after a move; None if it cannot be read although MLflow confirmed the move.
+
+        Raises: _Unknown: neither the move was confirmed nor can the alias be read.
+        """
+        problem: MlflowToolError | None = None
+        for _ in range(_READS):
+            try:
+                return pointer.current_version(await self._api.get_registered_model(name))
+            except TrackingServerError as error:
+                problem = error
+        if lost is None:
+            return None
+        raise _Unknown(
+            f"Whether the {pointer} of '{name}' moved is not known: the answer to the move was lost, and so was every "
+            f"answer after it. {problem} get_model shows it as soon as MLflow answers."
+        )
+
+    async def _send(self, version: ModelVersion, pointer: Pointer) -> None:
+        if pointer.stage:
+            await self._api.transition_stage(version.name, version.version, pointer.stage)
             return
         try:
-            await self._api.set_alias(name, seat.alias, version)
+            await self._api.set_alias(version.name, pointer.alias, version.version)
         except UnsupportedError as error:
             raise UnsupportedError(f"{error} Aliases came with MLflow 2.3; give stage= instead.") from error
 
-    async def _holding(self, name: str, seat: Seat) -> str:
-        if not seat.stage:
-            return (await self._api.get_registered_model(name)).version_by_alias.get(seat.alias, "")
-        model = await self._api.get_registered_model(name)
-        # The newest version of each stage is part of the model, whatever the number of versions.
-        return next((version.version for version in model.latest_versions if version.stage == seat.stage), "")
+    async def _need_current(self, name: str, pointer: Pointer, version: str) -> None:
+        current = pointer.current_version(await self._api.get_registered_model(name))
+        if current != version:
+            raise _moved_by_somebody(name, pointer, current)
 
-    async def _expect(self, name: str, seat: Seat, version: str) -> None:
-        holds = await self._holding(name, seat)
-        if holds != version:
-            raise ConflictError(
-                f"Somebody moved {seat} of '{name}' meanwhile: it is with {_whom(holds)} now. get_model shows the "
-                "promotions; decide again from there."
-            )
+    async def _withdraw(self, version: ModelVersion, tag: str) -> None:
+        """Removes the record of a move that did not happen."""
+        # The failure of the move is what the caller must hear of; readers skip an entry that never came true.
+        with suppress(MlflowToolError):
+            await self._api.delete_model_version_tag(version.name, version.version, tag)
 
 
-def seat_of(alias: str, stage: str) -> Seat:
-    """The seat that arguments name; a stage wins over an alias that was merely left at its default.
-
-    Raises: InvalidInputError: MLflow reserves the alias or cannot hold it, or has no such stage.
-    """
-    if stage not in ("", "none"):
-        if stage not in _STAGES:
-            raise InvalidInputError(f"A version is promoted to the stage {' or '.join(_STAGES)}, not '{stage}'.")
-        return Seat(stage=stage)
-    if not _ALIAS.fullmatch(alias) or alias.lower() == "latest" or re.fullmatch(r"[vV]\d+", alias):
-        raise InvalidInputError(
-            f"'{alias}' cannot be an alias: letters, digits, _ and - may be used; latest and v<number> are MLflow's."
-        )
-    return Seat(alias=alias)
+class _Unknown(Exception):
+    """It cannot be known whether the alias moved."""
 
 
-def previous_holder(events: Iterable[PromotionEvent], seat: Seat, current: str) -> str:
-    """Who held a seat before the version that holds it now, by the history; "" if the history does not know.
-
-    A promotion puts a version on top of the ones before it and a rollback takes one off, so rolling back twice
-    leads two holders back and not there and back again.
-    """
-    stack: list[str] = []
-    for event in events:
-        if event.seat != seat.key:
-            continue
-        # Entries that never came true, and moves made without this server, are seen by who came before.
-        while stack and event.from_version in stack and stack[-1] != event.from_version:
-            stack.pop()
-        if event.from_version and (not stack or stack[-1] != event.from_version):
-            stack.append(event.from_version)
-        if event.kind == "rollback" and event.version in stack:
-            while stack[-1] != event.version:
-                stack.pop()
-        else:
-            stack.append(event.version)
-    while stack and stack[-1] != current:
-        stack.pop()
-    return stack[-2] if len(stack) > 1 else ""
+def _not_moved(pointer: Pointer, version: str, error: TrackingServerError) -> TrackingServerError:
+    where = f"still belongs to version {version}" if version else "still belongs to no version"
+    return TrackingServerError(f"Not moved: the {pointer} {where}. {error}", carried_out=False)
 
 
-def events_of(version: ModelVersion) -> list[PromotionEvent]:
-    """The entries that a version's tags hold; tags that are none are skipped, for anybody can write tags."""
-    events: list[PromotionEvent] = []
-    for key, text in version.tags.items():
-        if match := _EVENT_KEY.fullmatch(key):
-            try:
-                record: dict[str, Any] = json.loads(text)
-                gates = tuple({str(k): str(v) for k, v in gate.items()} for gate in record.get("gates", ()))
-                events.append(
-                    PromotionEvent(
-                        kind="rollback" if record.get("kind") == "rollback" else "promotion",
-                        seat=match["seat"],
-                        version=version.version,
-                        from_version=str(record.get("from_version", "")),
-                        time=int(match["time"]),
-                        by=str(record.get("by", "")),
-                        reason=str(record.get("reason", "")),
-                        gates=gates,
-                    )
-                )
-            except (ValueError, AttributeError, TypeError):
-                continue
-    return events
+def _moved_by_somebody(name: str, pointer: Pointer, current: str) -> ConflictError:
+    now = f"version {current}" if current else "no version"
+    return ConflictError(
+        f"Somebody moved {pointer} of '{name}' meanwhile: it belongs to {now} now. get_model shows the promotions; "
+        "decide again from there."
+    )
 
 
-def _event_text(event: PromotionEvent) -> str:
-    said = {key: value for key, value in asdict(event).items() if key not in ("seat", "version", "time") and value}
-    return json.dumps(said, separators=(",", ":"))
+def _seconds_left() -> float:
+    return max(anyio.current_effective_deadline() - anyio.current_time(), 0.0)
 
 
-def _whom(version: str) -> str:
-    return f"version {version}" if version else "nobody"
+def aliases_of(model: RegisteredModel) -> str:
+    """As a person reads them: `champion (version 3), challenger (version 4)`."""
+    listed = ", ".join(f"{alias} (version {at})" for alias, at in sorted(model.version_by_alias.items()))
+    return listed or "none"

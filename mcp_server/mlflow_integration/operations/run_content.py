@@ -193,10 +193,8 @@ def _texts(kind: str, values: Mapping[str, Any], limit: int) -> dict[str, str]:
 
 def _tags(tags: Mapping[str, Any]) -> dict[str, str]:
     for key in tags:
-        if key.lower().startswith(tag_names.RESERVED_PREFIX):
-            raise InvalidInputError(
-                f"Tag '{key}' is reserved: only this server writes tags that begin with {tag_names.RESERVED_PREFIX}"
-            )
+        if tag_names.is_reserved(key):
+            raise InvalidInputError(tag_names.RESERVED_TAG.format(key=key))
     return _texts("tag", tags, TAG_VALUE_LIMIT)
 
 

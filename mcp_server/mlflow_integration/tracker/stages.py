@@ -20,14 +20,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp_server.errors import InvalidInputError, NotFoundError
+from mcp_server.mlflow_integration.entities import ALIAS_OF_STAGE
 from mcp_server.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 STAGES: Final = ("None", "Staging", "Production", "Archived")
-
-ALIAS_OF_STAGE: Final = {"Production": "champion", "Staging": "challenger"}
 
 _GONE: Final = (404, 405, 501)
 """HTTP codes of a registry without the endpoint, once it is known that the version exists."""
