@@ -189,7 +189,9 @@ def read_policy(path: Path | None) -> PromotionPolicy:
     try:
         policy = PromotionPolicy.model_validate(content)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
+        problems = error.errors(include_url=False, include_input=False)
+        # A misspelt field is the reason why another one is missing.
+        problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
         raise _wrong(path, _node(root, problem["loc"]), _problem(cast("Mapping[str, Any]", problem))) from None
     for number, rule in enumerate(policy.policies):
         rule.remember_line(_line(_node(root, ("policies", number))))

@@ -60,7 +60,7 @@ def event(version: str, before: str, kind: Any = "promotion", time: int = 0) -> 
         ([event("2", "1"), event("4", "9")], "4", "9"),
     ],
 )
-def test_the_previous_version_is_the_one_before_the_last_promotion(events: list[PromotionEvent], current: str, before: str):
+def test_the_previous_version_is_known_from_the_record(events: list[PromotionEvent], current: str, before: str):
     """Whatever happened in between: rollbacks, deaths half way, moves by other hands."""
     assert previous_version(events, CHAMPION, current) == before
 
