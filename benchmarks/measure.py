@@ -395,9 +395,10 @@ def fill_database(path: Path, runs: int) -> None:
 def _fill(path: Path, runs: int) -> None:
     from mcp_server.mlflow_integration.local import schema_template as template
     from mcp_server.mlflow_integration.local.environment import prepare_environment
+    from mcp_server.mlflow_integration.local.mlflow_internals import latest_schema_revision
 
-    prepare_environment()
-    template.create_database(path, template.schema_statements(template.head_revision(), path.parent))
+    prepare_environment("server")
+    template.create_database(path, template.schema_statements(latest_schema_revision(), path.parent))
     began = 1_700_000_000_000
     chance = random.Random(7)
     ids = [f"{chance.getrandbits(128):032x}" for _ in range(runs)]

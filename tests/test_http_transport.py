@@ -34,8 +34,8 @@ from mcp_server.errors import (
     TrackingServerError,
     UnreachableError,
 )
-from mcp_server.mlflow_integration.rest import transport as transport_module
-from mcp_server.mlflow_integration.rest.transport import BODY_LIMIT, REQUESTS_IN_FLIGHT, HttpTransport
+from mcp_server.mlflow_integration.rest import http_transport as transport_module
+from mcp_server.mlflow_integration.rest.http_transport import BODY_LIMIT, REQUESTS_IN_FLIGHT, HttpTransport
 from mcp_server.settings import Settings
 
 PATH = "/api/2.0/mlflow/runs/search"

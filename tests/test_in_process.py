@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import aclosing, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import pytest
 
 from mcp_server.errors import TrackingServerError, UnreachableError
 from mcp_server.mlflow_integration.local import database_checks as database
-from mcp_server.mlflow_integration.local import in_process, private_folder
+from mcp_server.mlflow_integration.local import mlflow_internals, private_folder
 from mcp_server.mlflow_integration.local import schema_template as template
 from mcp_server.mlflow_integration.local.environment import prepare_environment
 from mcp_server.mlflow_integration.local.in_process import InProcessTransport
@@ -29,7 +30,7 @@ from mcp_server.mlflow_integration.locate import LocalStore
 MOCK = LocalStore("", "", "", temporary=True)
 
 # Set before anything here imports mlflow.
-prepare_environment()
+prepare_environment("server")
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ async def refusal(store: LocalStore) -> str:
 
 
 def make_database(path: Path) -> Path:
-    template.create_database(path, template.schema_statements(template.head_revision()))
+    template.create_database(path, template.schema_statements(mlflow_internals.latest_schema_revision()))
     return path
 
 
@@ -165,8 +166,8 @@ def test_a_killed_process_is_cleaned_up_after_by_the_next_one(tmp_path: Path, mo
 async def test_forty_first_requests_open_the_store_once(store: LocalStore, monkeypatch: pytest.MonkeyPatch):
     """Whoever comes first opens, the others wait; a second transport for the same store shares it."""
     opened: list[LocalStore] = []
-    initialize = in_process._initialize
-    monkeypatch.setattr(in_process, "_initialize", lambda store: (opened.append(store), initialize(store)))
+    open_store = mlflow_internals.open_server_store
+    monkeypatch.setattr(mlflow_internals, "open_server_store", lambda store: (opened.append(store), open_store(store)))
     answers: list[list[str]] = []
     async with aclosing(InProcessTransport(store)) as one, aclosing(InProcessTransport(store)) as other:
 
@@ -184,8 +185,8 @@ async def test_forty_first_requests_open_the_store_once(store: LocalStore, monke
 async def test_the_event_loop_goes_on_while_the_store_opens(store: LocalStore, monkeypatch: pytest.MonkeyPatch):
     """The opening below waits for the event loop: it would wait for ever if the loop waited for it."""
     go_on = threading.Event()
-    initialize = in_process._initialize
-    monkeypatch.setattr(in_process, "_initialize", lambda store: (go_on.wait(60), initialize(store)))
+    open_store = mlflow_internals.open_server_store
+    monkeypatch.setattr(mlflow_internals, "open_server_store", lambda store: (go_on.wait(60), open_store(store)))
     async with aclosing(InProcessTransport(store)) as transport:
         transport.warm_up()
         async with anyio.create_task_group() as tasks:
@@ -199,8 +200,8 @@ async def test_a_request_cancelled_while_the_store_opens_is_not_carried_out(
 ):
     """The caller gets its cancellation at once, and the experiment is not made behind its back."""
     go_on = threading.Event()
-    initialize = in_process._initialize
-    monkeypatch.setattr(in_process, "_initialize", lambda store: (go_on.wait(60), initialize(store)))
+    open_store = mlflow_internals.open_server_store
+    monkeypatch.setattr(mlflow_internals, "open_server_store", lambda store: (go_on.wait(60), open_store(store)))
     async with aclosing(InProcessTransport(store)) as transport:
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as tasks:
@@ -437,15 +438,15 @@ def test_the_template_makes_what_the_migrations_make(tmp_path: Path):
 def test_the_shipped_template_is_small_and_of_the_installed_mlflow():
     """`python -m mcp_server.mlflow_integration.local.schema_template` makes it anew when MLflow moves on."""
     assert template.SHIPPED.stat().st_size < 10_000
-    assert template._load(template.SHIPPED, template.head_revision()) is not None
+    assert template._load(template.SHIPPED, mlflow_internals.latest_schema_revision()) is not None
 
 
 def test_an_unknown_revision_is_migrated_once_and_then_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The shipped template serves one revision; every other costs its migrations once per user."""
     monkeypatch.setattr(template, "SHIPPED", tmp_path / "none")
-    revision = template.head_revision()
+    revision = mlflow_internals.latest_schema_revision()
     statements = template.schema_statements(revision, tmp_path / "cache")
-    monkeypatch.setattr(template, "migrate", lambda: pytest.fail("migrated twice"))
+    monkeypatch.setattr(template, "migrated_schema", lambda: pytest.fail("migrated twice"))
     assert template.schema_statements(revision, tmp_path / "cache") == statements
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [f"schema-{revision}.json.gz"]
 
@@ -454,7 +455,7 @@ def test_an_unknown_revision_is_migrated_once_and_then_cached(tmp_path: Path, mo
 def test_an_unusable_cache_does_not_matter(spoilt: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Neither a spoilt file in it nor a cache that cannot be written."""
     monkeypatch.setattr(template, "SHIPPED", tmp_path / "none")
-    monkeypatch.setattr(template, "migrate", lambda: ["SELECT 1"])
+    monkeypatch.setattr(template, "migrated_schema", lambda: ["SELECT 1"])
     (tmp_path / "schema-abc.json.gz").write_bytes(spoilt)
     assert template.schema_statements("abc", tmp_path) == ["SELECT 1"]
     (tmp_path / "file").touch()
@@ -489,12 +490,36 @@ async def test_an_existing_file_without_statistics_gets_them(runs: int, expected
     assert query(path, "PRAGMA journal_mode") == [("delete",)]
 
 
-async def test_read_only_writes_no_statistics(tmp_path: Path):
-    """Nor anything else on its own account."""
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+async def test_read_only_leaves_the_folder_as_it_is(journal: str, tmp_path: Path):
+    """No statistics, no artifact folder, no byte of the database changed, and MLflow itself cannot write."""
     path = grown(tmp_path / "mlflow.db", 150)
+    change(path, f"PRAGMA journal_mode={journal}")
+    before = contents(tmp_path)
     async with aclosing(InProcessTransport(store_at(path, read_only=True))) as transport:
-        await experiments(transport)
-    assert query(path, "SELECT name FROM sqlite_master WHERE name = 'sqlite_stat1'") == []
+        assert await experiments(transport) == ["Default"]
+        body = {"name": "written"}
+        reply = await transport.request("POST", "/api/2.0/mlflow/experiments/create", json=body, idempotent=False)
+        assert reply.status >= 400
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("existing", [False, True])
+async def test_read_only_creates_no_store(existing: bool, tmp_path: Path):
+    """Neither the folder nor the database, and no tables in an empty file; the sentence says what to do."""
+    path = tmp_path / "data" / "mlflow.db"
+    if existing:
+        path.parent.mkdir()
+        path.touch()
+    before = contents(tmp_path)
+    text = await refusal(replace(store_at(path, read_only=True), makes_folder=True))
+    assert "a read-only server creates nothing. Set MLFLOW_TRACKING_URI" in text
+    assert contents(tmp_path) == before
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Every file below a folder with its bytes, and every folder."""
+    return {str(path): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 def grown(path: Path, runs: int) -> Path:

@@ -10,7 +10,7 @@ from mcp_server.errors import UnsupportedError
 from mcp_server.mlflow_integration.engine import open_transports
 from mcp_server.mlflow_integration.local.in_process import InProcessTransport
 from mcp_server.mlflow_integration.locate import LocalStore, Location, locate, without_credentials
-from mcp_server.mlflow_integration.rest.transport import HttpTransport
+from mcp_server.mlflow_integration.rest.http_transport import HttpTransport
 from mcp_server.settings import Settings
 
 
@@ -34,17 +34,17 @@ def located(uri: str = "", **flags: object) -> Location:
 
 
 def test_nothing_given_means_a_private_store(tmp_path: Path):
-    """Hosts start servers in unpredictable folders; the folder itself is made only when transports are opened."""
+    """Hosts start servers in unpredictable folders; the folder itself is made with the first request."""
     location = located()
     assert location.kind == "database"
     assert location.tracking_uri == f"sqlite:///{tmp_path}/data/mlflow.db"
     assert location.local_store == LocalStore(
-        location.tracking_uri, location.tracking_uri, artifact_root=f"{tmp_path}/data/mlruns"
+        location.tracking_uri, location.tracking_uri, artifact_root=f"{tmp_path}/data/mlruns", makes_folder=True
     )
     assert "private" in location.why
     assert not (tmp_path / "data").exists()
     open_transports(location, Settings.load())
-    assert (tmp_path / "data").is_dir()
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_database_in_the_working_folder_comes_before_the_private_one(folder: Path):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 MODEL_FILES: Final = ("MLmodel", "requirements.txt")
-
-_REQUIREMENT: Final = re.compile(r"\s*(?P<name>[A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?\s*(?P<pin>[^#;]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +27,7 @@ class ModelFiles:
     mlflow: str = ""
     """Version of MLflow that logged the model."""
     requirements: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Version condition by package name, in lower case."""
+    """Version condition by normalized package name: `scikit_learn` and `Scikit-Learn` are `scikit-learn`."""
 
 
 def describe_model(texts: Mapping[str, str]) -> ModelFiles:
@@ -84,5 +81,15 @@ def _column(column: Mapping[str, Any]) -> str:
 
 
 def _requirements(text: str) -> dict[str, str]:
-    found = (_REQUIREMENT.match(line) for line in text.splitlines() if line.strip() and not line.startswith(("#", "-")))
-    return {match["name"].lower(): match["pin"].strip() or "any" for match in found if match}
+    """Version condition by package; lines that are no requirement (options, comments, paths) are left out."""
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        try:
+            requirement = Requirement(line.partition(" #")[0].strip())
+        except InvalidRequirement:
+            continue
+        found[canonicalize_name(requirement.name)] = str(requirement.specifier) or requirement.url or "any"
+    return found

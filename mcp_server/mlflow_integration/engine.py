@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mcp_server.mlflow_integration.locate import LocalStore, Location, is_http, locate, private_folder, sqlite_path
+from mcp_server.mlflow_integration.locate import LocalStore, Location, is_http, locate, private_folder
 from mcp_server.mlflow_integration.operations.experiments import Experiments
 from mcp_server.mlflow_integration.operations.metric_history import MetricHistory
 from mcp_server.mlflow_integration.operations.model_sources import ModelSources
@@ -16,9 +15,10 @@ from mcp_server.mlflow_integration.operations.references import References
 from mcp_server.mlflow_integration.operations.registering import Registering
 from mcp_server.mlflow_integration.operations.registry import Registry
 from mcp_server.mlflow_integration.operations.runs import Tracking
+from mcp_server.mlflow_integration.rest.http_transport import HttpTransport
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
-from mcp_server.mlflow_integration.rest.transport import HttpTransport, Transport, UnusableTransport
+from mcp_server.mlflow_integration.rest.transport import Transport, UnusableTransport
 from mcp_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -90,12 +90,12 @@ def open_transports(location: Location, settings: Settings) -> tuple[Transport, 
     Nothing is connected or imported yet. An address that cannot be used gets a transport whose
     every request raises UnsupportedError with the reason.
     """
-    embedded = _embedded(location.local_store, settings) if location.local_store is not None else None
+    in_process = _in_process(location.local_store, settings) if location.local_store is not None else None
 
     def transport(uri: str, problem: str) -> Transport:
         if problem:
             return UnusableTransport(problem)
-        return HttpTransport(uri, settings) if embedded is None or is_http(uri) else embedded
+        return HttpTransport(uri, settings) if in_process is None or is_http(uri) else in_process
 
     tracking = transport(location.tracking_uri, location.problem)
     if location.registry_uri == location.tracking_uri:
@@ -103,13 +103,7 @@ def open_transports(location: Location, settings: Settings) -> tuple[Transport, 
     return tracking, transport(location.registry_uri, location.registry_problem)
 
 
-def _embedded(store: LocalStore, settings: Settings) -> InProcessTransport:
+def _in_process(store: LocalStore, settings: Settings) -> InProcessTransport:
     from mcp_server.mlflow_integration.local.in_process import InProcessTransport
 
-    private = private_folder(settings)
-    path = sqlite_path(store.tracking_uri)
-    if path is not None and path.parent == private:
-        # A folder that cannot be made is reported when the store is opened, with the reason.
-        with suppress(OSError):
-            private.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return InProcessTransport(store, cache_dir=private if settings.data_dir else None)
+    return InProcessTransport(store, cache_dir=private_folder(settings) if settings.data_dir else None)

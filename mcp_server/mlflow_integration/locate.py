@@ -1,7 +1,7 @@
 """Which MLflow is used, and why: the flag, the variable, `.env`, the working folder, a private store.
 
-Nothing is opened or written here and nothing raises: an address that cannot be used becomes a
-location that says so, because a server that starts and explains helps more than one that does not.
+Only locates: opens, writes and raises nothing. An address that cannot be used becomes a location that
+says so, because a server that starts and explains helps more than one that does not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Final, Literal
 
 import httpx2
 
-from mcp_server.errors import SettingsError
 from mcp_server.settings import Settings, variable_of
 
 Login = tuple[str, str]
@@ -64,9 +63,11 @@ class LocalStore:
     artifact_root: str
     """Path or URI under which new experiments keep artifacts."""
     read_only: bool = False
-    """True: nothing is written on our own account either (no statistics)."""
+    """True: nothing is created or written on our own account either: no file, no folder, no statistics."""
     temporary: bool = False
-    """True: made when opened, in a private folder that goes when it is closed."""
+    """True: made when opened, in a private folder that is removed when it is closed."""
+    makes_folder: bool = False
+    """True: the folder of the database is this server's own and is made when it is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class _Address:
 
 
 def locate(settings: Settings, *, script: bool = False) -> Location:
-    """The MLflow that these settings and the working folder mean. Reads folders, writes nothing, never raises.
+    """The MLflow that these settings and the working folder mean.
 
     script: for a training script, which its author started in the folder where they work: MLflow's own default
         there comes before the private store. A host starts a server anywhere.
@@ -133,37 +134,45 @@ def locate(settings: Settings, *, script: bool = False) -> Location:
     )
 
 
-def split_login(tracking_uri: str) -> tuple[str, Login | None]:
-    """The address without its credentials, `scheme://host[:port][/path]`, and the credentials it held.
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """What the URI of a tracking server says."""
 
-    Query and fragment are dropped, so that a link copied from MLflow's UI works.
+    address: str = ""
+    """`scheme://host[:port][/path]` without credentials, query and fragment; empty if the URI cannot be used."""
+    login: Login | None = None
+    problem: str = ""
+    """A sentence, when the URI cannot be used; it shows nothing of the URI, which may hold a password."""
 
-    Raises: SettingsError: this is no http(s) address; the text shows nothing of it, for it may hold a password.
-    """
+
+def read_server_address(uri: str) -> ServerAddress:
+    """Parts an http(s) URI into what may be shown and the login. A link copied from MLflow's UI works."""
     try:
-        given = httpx2.URL(tracking_uri.strip())
+        given = httpx2.URL(uri.strip())
     except httpx2.InvalidURL:
-        raise SettingsError(_NO_ADDRESS) from None
+        return ServerAddress(problem=_NO_ADDRESS)
     if given.scheme not in ("http", "https") or not given.host or not 0 <= (given.port or 0) <= 65_535:
-        raise SettingsError(_NO_ADDRESS)
+        return ServerAddress(problem=_NO_ADDRESS)
     bare = given.copy_with(userinfo=b"")
     # Behind `http://ann:12/3@host` the parser sees the host `ann`; showing that path would show the password.
     if "@" in str(bare):
-        raise SettingsError(
-            "MLFLOW_TRACKING_URI has an @ behind its host. If it belongs to a password with special characters, "
-            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead."
+        return ServerAddress(
+            problem="MLFLOW_TRACKING_URI has an @ behind its host. If it belongs to a password with special "
+            "characters, set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead."
         )
     address = str(bare.copy_with(query=None, fragment=None)).rstrip("/")
-    return address, (given.username, given.password) if given.userinfo else None
+    return ServerAddress(address, (given.username, given.password) if given.userinfo else None)
 
 
 def without_credentials(uri: str) -> str:
     """The URI of a database as it may be shown: no user, no password, no query (which takes passwords too)."""
-    if uri.lower().startswith(("sqlite", "file")):
-        return uri
-    scheme, separator, rest = uri.rpartition("://")
+    scheme, separator, rest = uri.partition("://") if "://" in uri else ("", "", uri)
+    rest = rest.partition("?")[0]
+    # In a path an `@` has no meaning.
+    if re.match(r"[/\\.]|file:|[A-Za-z]:[/\\]", rest):
+        return scheme + separator + rest
     # Up to the last `@`: a password may hold an unescaped slash or `@`, and behind the host neither has a meaning.
-    return scheme + separator + rest.partition("?")[0].rpartition("@")[2]
+    return scheme + separator + rest.rpartition("@")[2]
 
 
 def sqlite_path(uri: str) -> Path | None:
@@ -185,7 +194,11 @@ def _tracking_address(settings: Settings, script: bool) -> tuple[_Address, str]:
     if folder is not None and os.access(folder, os.W_OK) and (script or _is_mlflow_project(folder)):
         return _sqlite_file(folder / "mlflow.db"), "no tracking URI is set, and this is MLflow's own default here"
     why = "no tracking URI is set and the working folder holds no MLflow store, so a private one is used"
-    return _sqlite_file(private_folder(settings) / "mlflow.db"), why
+    return _private_database(settings), why
+
+
+def _private_database(settings: Settings) -> _Address:
+    return _sqlite_file(private_folder(settings) / "mlflow.db")
 
 
 def _is_mlflow_project(folder: Path) -> bool:
@@ -238,11 +251,11 @@ def _with_installed_driver(uri: str, scheme: str) -> str:
 
 
 def _server(uri: str, variable: str) -> _Address:
-    try:
-        return _Address("server", uri, split_login(uri)[0])
-    except SettingsError as error:
+    found = read_server_address(uri)
+    if found.problem:
         # Where the password ends cannot be told in an address that cannot be read: none of it is shown.
-        return _Address("unsupported", uri, "http://...", str(error).replace(variable_of("tracking_uri"), variable))
+        return _Address("unsupported", uri, "http://...", found.problem.replace(variable_of("tracking_uri"), variable))
+    return _Address("server", uri, found.address)
 
 
 def _sqlite(uri: str, unusable: Callable[[str], _Address]) -> _Address:
@@ -288,6 +301,7 @@ def _local_store(tracking: _Address, registry: _Address, settings: Settings) -> 
         registry_uri=uris[-1],
         artifact_root=settings.artifact_location.strip() or _artifact_root(uris[0], settings),
         read_only=settings.read_only,
+        makes_folder=uris[0] == _private_database(settings).uri,
     )
 
 

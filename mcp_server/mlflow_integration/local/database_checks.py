@@ -1,4 +1,4 @@
-"""A database is looked at before MLflow opens it.
+"""Checks of a database before MLflow opens it.
 
 MLflow takes 103 s to say that a path cannot be opened, creates its tables in anybody's database and
 migrates an older schema without asking when a table is missing. Here each of these is a sentence at once.
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mcp_server.errors import UnreachableError
+from mcp_server.mlflow_integration.local import mlflow_internals
 from mcp_server.mlflow_integration.locate import without_credentials
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,12 @@ _TYPICAL_STATISTICS: Final = (
 )
 
 
+_NOTHING_TO_READ: Final = (
+    "does not exist or is empty, and a read-only server creates nothing. Set MLFLOW_TRACKING_URI to the MLflow to "
+    "look at, or start once without --read-only."
+)
+
+
 def is_new_sqlite(path: Path, *, read_only: bool) -> bool:
     """Whether MLflow's tables have yet to be made in this file.
 
@@ -49,6 +56,8 @@ def is_new_sqlite(path: Path, *, read_only: bool) -> bool:
     if path.is_dir():
         raise unusable(path, "is a folder; give the database file in it.")
     if not path.exists():
+        if read_only:
+            raise unusable(path, _NOTHING_TO_READ)
         if not path.parent.is_dir():
             raise unusable(path, "cannot be made: its folder does not exist. Create the folder or correct the path.")
         if not os.access(path.parent, os.W_OK):
@@ -61,6 +70,8 @@ def is_new_sqlite(path: Path, *, read_only: bool) -> bool:
     try:
         with closing(_connect(path)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            # MLflow adds its Default experiment when it opens a store that has none.
+            empty = "experiments" not in tables or not connection.execute("SELECT 1 FROM experiments").fetchone()
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise unusable(path, "is locked by another process; try again when that has finished.") from None
@@ -69,27 +80,28 @@ def is_new_sqlite(path: Path, *, read_only: bool) -> bool:
         raise unusable(path, "is not an SQLite database.") from error
     if tables and "experiments" not in tables:
         raise unusable(path, "is the database of another program: MLflow's tables are not in it.")
+    if empty and read_only:
+        raise unusable(path, _NOTHING_TO_READ)
     return not tables
 
 
-def check_schema(uri: str) -> None:
+def check_schema(uri: str, *, read_only: bool) -> None:
     """Refuse a database whose schema is not the one the installed MLflow works with. Imports mlflow.
 
-    Raises: UnreachableError: no connection, no driver, or another schema; an empty database passes.
+    Raises: UnreachableError: no connection, no driver, or another schema; an empty database passes unless it is to be
+        left as it is.
     """
     sqlalchemy: Any = import_module("sqlalchemy")
-    utils: Any = import_module("mlflow.store.db.utils")
-    alembic: Any = import_module("alembic.script")
     shown = without_credentials(uri)
     try:
-        engine = utils.create_sqlalchemy_engine(uri)
+        engine = mlflow_internals.create_engine(uri)
     except ImportError as error:
         raise UnreachableError(_driver_sentence(uri, error), carried_out=False) from error
     except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError) as error:
         raise UnreachableError(f"{shown} cannot be read as a database URI.", carried_out=False) from error
     try:
         tables = {name for name in sqlalchemy.inspect(engine).get_table_names() if name != "alembic_version"}
-        found = utils._get_schema_version(engine)
+        found = mlflow_internals.schema_revision(engine)
     except sqlalchemy.exc.DBAPIError as error:
         logger.warning("The database could not be opened", exc_info=True)
         raise UnreachableError(
@@ -98,16 +110,15 @@ def check_schema(uri: str) -> None:
         ) from error
     finally:
         engine.dispose()
-    expected = utils._get_latest_schema_revision()
-    if found == expected or not tables:
+    if not tables and read_only:
+        raise UnreachableError(f"The database {shown} {_NOTHING_TO_READ}", carried_out=False)
+    if not tables or found == mlflow_internals.latest_schema_revision():
         return
     if "experiments" not in tables:
         raise UnreachableError(
             f"The database {shown} is that of another program: MLflow's tables are not in it.", carried_out=False
         )
-    script = alembic.ScriptDirectory.from_config(utils._get_alembic_config(""))
-    known = {revision.revision for revision in script.walk_revisions()}
-    if found is not None and found not in known:
+    if found is not None and found not in mlflow_internals.known_schema_revisions():
         raise UnreachableError(
             f"The database {shown} was written by a newer MLflow than the one installed here "
             f"({_mlflow_version()}). Upgrade it with `pip install --upgrade mlflow`.",

@@ -2,7 +2,7 @@
 
 A template belongs to one revision of MLflow's schema. The package ships the one it was built with;
 any other is made once by running MLflow's migrations in memory, and kept in the user's cache.
-`python -m mcp_server.mlflow_integration.local.schema_template` writes the shipped one anew.
+`python -m mcp_server.mlflow_integration.local.schema_template` regenerates the shipped one.
 """
 
 from __future__ import annotations
@@ -14,22 +14,16 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from mcp_server.mlflow_integration.local.database_checks import write_typical_statistics
+from mcp_server.mlflow_integration.local.mlflow_internals import latest_schema_revision, migrated_schema
 
 logger = logging.getLogger(__name__)
 
 SHIPPED: Final = Path(__file__).with_name("schema.json.gz")
 """`{"revision": ..., "statements": [...]}` for the newest MLflow at release time."""
-
-
-def head_revision() -> str:
-    """Schema revision that the installed MLflow works with. Imports mlflow; 45 ms after that."""
-    utils: Any = import_module("mlflow.store.db.utils")
-    return utils._get_latest_schema_revision()
 
 
 def schema_statements(revision: str, cache_dir: Path | None = None) -> Sequence[str]:
@@ -38,28 +32,12 @@ def schema_statements(revision: str, cache_dir: Path | None = None) -> Sequence[
     for path in (SHIPPED, cached):
         if (statements := _load(path, revision)) is not None:
             return statements
-    statements = migrate()
+    statements = migrated_schema()
     try:
         _save(cached, revision, statements)
     except OSError as error:
         logger.info("The schema template could not be kept for the next start: %s", error)
     return statements
-
-
-def migrate() -> list[str]:
-    """The schema as MLflow's own migrations make it, in memory: no disk is waited for."""
-    sqlalchemy: Any = import_module("sqlalchemy")
-    pool: Any = import_module("sqlalchemy.pool")
-    utils: Any = import_module("mlflow.store.db.utils")
-    # One connection for all: every connection to :memory: is a database of its own.
-    engine = sqlalchemy.create_engine("sqlite://", poolclass=pool.StaticPool)
-    try:
-        utils._initialize_tables(engine)
-        with engine.connect() as connection:
-            dump: sqlite3.Connection = connection.connection.driver_connection
-            return [line for line in dump.iterdump() if line not in ("BEGIN TRANSACTION;", "COMMIT;")]
-    finally:
-        engine.dispose()
 
 
 def create_database(path: Path, statements: Sequence[str]) -> None:
@@ -108,6 +86,6 @@ def _user_cache() -> Path:
 if __name__ == "__main__":
     from mcp_server.mlflow_integration.local.environment import prepare_environment
 
-    prepare_environment()
-    _save(SHIPPED, head_revision(), migrate())
+    prepare_environment("server")
+    _save(SHIPPED, latest_schema_revision(), migrated_schema())
     SHIPPED.chmod(0o644)

@@ -1,50 +1,27 @@
-"""The seam beneath everything: one asynchronous request in MLflow's REST JSON.
+"""What carries one asynchronous request in MLflow's REST JSON, and what every such carrier shares.
 
 `HttpTransport` carries it to a tracking server, `InProcessTransport` (local/in_process.py) to
-MLflow's own server application inside this process. Nothing above knows which.
+MLflow's own server application inside this process, `PluginTransport` to servers that MLflow's client
+reaches by a plugin. Nothing above knows which.
 """
 
 from __future__ import annotations
 
 import json as json_module
-import os
-import ssl
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
+from urllib.parse import urlencode
 
-import anyio
-import httpx2
-
-from mcp_server.errors import InvalidInputError, SettingsError, TrackingServerError, UnreachableError, UnsupportedError
-from mcp_server.mlflow_integration.locate import split_login
-from mcp_server.mlflow_integration.rest.credentials import authorization, header_text
-from mcp_server.mlflow_integration.rest.http_failures import explain
-from mcp_server.settings import Settings
+from mcp_server.errors import InvalidInputError, UnsupportedError
 
 Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
 
 Params = Mapping[str, str | int | Sequence[str]]
 """Query parameters; a sequence is sent as one `key=value` pair per item, as MLflow expects of lists."""
 
-REQUESTS_IN_FLIGHT: Final = 8
-"""MLflow's SQL store loses work somewhere between 9 and 15 requests at a time (measured, MLflow 3.17)."""
-
 RETRY_WAITS_SECONDS: Final = (0.2, 0.6)
 """Waits before the second and the third try: together well under the second that a caller notices."""
-
-RETRY_AFTER_LIMIT_SECONDS: Final = 2.0
-"""A server that asks for a longer wait is not waited for: its reply goes up as it is."""
-
-READ_TIMEOUT_SECONDS: Final = 30.0
-"""Silence in one read or write; the whole call is bounded by its caller's cancel scope."""
-
-KEEPALIVE_SECONDS: Final = 4.0
-"""Idle connections are ours to close: `mlflow server` (uvicorn) closes them after 5 s, in the face of a request."""
-
-BODY_LIMIT: Final = 32 * 1024 * 1024
-"""Bytes of one body after decompression; a page of 1,000 runs with 100 metrics each has 10 million."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,191 +68,32 @@ class Transport(Protocol):
     async def aclose(self) -> None: ...
 
 
-class HttpTransport:
-    """A tracking server over HTTP. Making one costs nothing: it connects with its first request."""
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A request as it is sent."""
 
-    address: str
-    """`scheme://host[:port][/path]` without credentials: all that any text shows of the server."""
-
-    def __init__(self, tracking_uri: str, settings: Settings) -> None:
-        """Raises: SettingsError: the address or a credential cannot be used."""
-        self.address, login = split_login(tracking_uri)
-        self._settings = settings
-        self._headers = {"User-Agent": "mcp-server-mlflow"}
-        if credentials := authorization(settings, login):
-            self._headers["Authorization"] = credentials
-        if settings.workspace:
-            self._headers["X-MLFLOW-WORKSPACE"] = header_text("MLFLOW_WORKSPACE", settings.workspace)
-        self._client: httpx2.AsyncClient | None = None
-
-    async def request(
-        self,
-        method: Method,
-        path: str,
-        *,
-        params: Params | None = None,
-        json: Any = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        idempotent: bool,
-    ) -> Reply:
-        """One request, tried up to three times where that is safe.
-
-        Returns: the reply, whatever its status, decompressed.
-        Raises: UnreachableError: no connection, it was lost, or the address redirects.
-        DeadlineError: the server fell silent. TrackingServerError: the body is beyond `BODY_LIMIT`
-        or garbled. InvalidInputError: text that is not Unicode. SettingsError: certificates or
-        proxies that cannot be used.
-        """
-        client = self._opened()
-        all_headers = dict(headers or {})
-        try:
-            if json is not None:
-                content = json_module.dumps(json, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-                all_headers["Content-Type"] = "application/json"
-            request = client.build_request(
-                method, self.address + path, params=params, content=content, headers=all_headers
-            )
-        except UnicodeEncodeError as error:
-            raise InvalidInputError(_not_unicode(error)) from None
-        return await self._carry(client, request, idempotent=idempotent)
-
-    def warm_up(self) -> None:
-        """Nothing takes long here."""
-
-    def close(self) -> None:
-        """Connections end with the process."""
-
-    async def aclose(self) -> None:
-        """Closes the connections; a later request would open new ones."""
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.aclose()
-
-    def _opened(self) -> httpx2.AsyncClient:
-        if self._client is None:
-            context = _tls(self.address, self._settings)
-            try:
-                self._client = httpx2.AsyncClient(
-                    headers=self._headers,
-                    verify=context,
-                    # Waiting for one of the connections (pool) counts against the call only, not as a failure.
-                    timeout=httpx2.Timeout(
-                        READ_TIMEOUT_SECONDS, connect=self._settings.connect_timeout_seconds, pool=None
-                    ),
-                    limits=httpx2.Limits(max_connections=REQUESTS_IN_FLIGHT, keepalive_expiry=KEEPALIVE_SECONDS),
-                )
-            except (ImportError, ValueError, httpx2.InvalidURL):  # of what urllib found in the environment
-                raise SettingsError(
-                    "The proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used. Form: http://host:port"
-                ) from None
-        return self._client
-
-    async def _carry(self, client: httpx2.AsyncClient, request: httpx2.Request, *, idempotent: bool) -> Reply:
-        """Up to three tries. `arrived` remembers, over all of them, that MLflow may have had the request."""
-        began = anyio.current_time()
-        arrived = False
-        waits = iter(RETRY_WAITS_SECONDS)
-        while True:
-            wait = next(waits, None)
-            try:
-                reply = await self._send(client, request)
-            except httpx2.TransportError as error:
-                failure, passing = explain(
-                    error,
-                    self.address,
-                    connect_timeout_seconds=self._settings.connect_timeout_seconds,
-                    read_timeout_seconds=READ_TIMEOUT_SECONDS,
-                )
-                if failure.carried_out is None:
-                    arrived = True
-                    again = passing and idempotent
-                else:
-                    # Half a connect timeout to begin tries, a whole one for the last: 3 s in all by default.
-                    spent = anyio.current_time() - began + (wait or 0)
-                    again = passing and spent <= self._settings.connect_timeout_seconds / 2
-                if wait is None or not again:
-                    failure.carried_out = None if arrived else False
-                    raise failure from None
-            else:
-                pause = _pause(reply) if idempotent else None
-                if wait is None or pause is None:
-                    return reply
-                arrived = True
-                wait = max(wait, pause)
-            await anyio.sleep(wait)
-
-    async def _send(self, client: httpx2.AsyncClient, request: httpx2.Request) -> Reply:
-        """One try. Raises: httpx2.TransportError: the network failed, to be judged by `request`."""
-        response = await client.send(request, stream=True)
-        async with aclosing(response):
-            if 300 <= response.status_code < 400:
-                raise self._redirected(response)
-            body = bytearray()
-            try:
-                async with aclosing(response.aiter_bytes()) as chunks:
-                    async for chunk in chunks:
-                        body += chunk
-                        if len(body) > BODY_LIMIT:
-                            raise TrackingServerError(
-                                f"The answer of {self.address} is larger than {BODY_LIMIT // 1024**2} MB. "
-                                "Ask for less at once: lower max_results, or read a part."
-                            )
-            except httpx2.DecodingError:
-                raise TrackingServerError(f"The answer of {self.address} arrived garbled.") from None
-        return Reply(response.status_code, dict(response.headers), bytes(body))
-
-    def _redirected(self, response: httpx2.Response) -> UnreachableError:
-        target = response.next_request.url if response.next_request else None
-        if target is None or (target.scheme, target.netloc) == (response.url.scheme, response.url.netloc):
-            return UnreachableError(
-                f"{self.address} redirects to another of its pages, as sign-in pages do. Correct MLFLOW_TRACKING_URI, "
-                "or set the credentials it wants."
-            )
-        place = f"{target.scheme}://{target.netloc.decode()}"
-        return UnreachableError(
-            f"{self.address} redirects to {place}, and redirects are not followed. If MLflow is there, set "
-            f"MLFLOW_TRACKING_URI to {place}; if that is a sign-in page, MLflow needs other credentials."
-        )
+    query: str
+    body: bytes | None
+    headers: Mapping[str, str]
 
 
-def _pause(reply: Reply) -> float | None:
-    """Seconds that the server wants us to wait before a second try; None when there should be none."""
-    # MLflow gives its own exhausted store the status of a bug.
-    busy = reply.status == 500 and any(sign in reply.body for sign in (b"QueuePool", b"database is locked"))
-    if not (busy or reply.status in (429, 502, 503, 504)):
-        return None
+def encoded(params: Params | None, json: Any, content: bytes | None, headers: Mapping[str, str] | None) -> Encoded:
+    """Raises: InvalidInputError: a text that is not whole Unicode; nothing was sent."""
+    all_headers = dict(headers or {})
     try:
-        seconds = float(reply.headers.get("retry-after", "0"))
-    except ValueError:  # A date: proxies under maintenance send those, and mean minutes.
-        return None
-    return seconds if 0 <= seconds <= RETRY_AFTER_LIMIT_SECONDS else None
+        query = urlencode(params or {}, doseq=True)
+        if json is not None:
+            content = json_module.dumps(json, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+            all_headers["Content-Type"] = "application/json"
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(_not_unicode(error)) from None
+    return Encoded(query, content, all_headers)
 
 
-def _tls(address: str, settings: Settings) -> ssl.SSLContext:
-    """Raises: SettingsError: a certificate file cannot be used; names the variable."""
-    if address.startswith("http://"):
-        # Never used: given because the client would load the certificates of all authorities otherwise (50 ms).
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    bundle = settings.server_cert_path
-    try:
-        if settings.insecure_tls or not bundle:
-            context = httpx2.create_ssl_context(verify=not settings.insecure_tls)
-        elif os.path.isdir(bundle):
-            context = ssl.create_default_context(capath=bundle)
-        else:
-            context = ssl.create_default_context(cafile=bundle)
-    except OSError:
-        raise SettingsError("MLFLOW_TRACKING_SERVER_CERT_PATH holds no CA bundle in PEM that can be read.") from None
-    if settings.client_cert_path:
-        try:
-            # The empty password keeps OpenSSL from asking for one on the terminal.
-            context.load_cert_chain(settings.client_cert_path, password="")
-        except OSError:
-            raise SettingsError(
-                "MLFLOW_TRACKING_CLIENT_CERT_PATH holds no certificate with its unencrypted key in PEM."
-            ) from None
-    return context
+def is_busy(reply: Reply) -> bool:
+    """Whether MLflow's own store was locked or out of connections; MLflow gives that the status of a bug, or of a
+    mistake of the caller (a full pool is 400 BAD_REQUEST in 3.17)."""
+    return reply.status >= 400 and any(sign in reply.body for sign in (b"QueuePool", b"database is locked"))
 
 
 def _not_unicode(error: UnicodeEncodeError) -> str:

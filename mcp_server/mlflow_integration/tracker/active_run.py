@@ -13,17 +13,14 @@ in a process (3.17): of two in two threads at the same moment it logs one.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, Final
+from typing import Any
 
+from mcp_server.mlflow_integration.local import mlflow_internals
 from mcp_server.mlflow_integration.tracker.store import Store, import_mlflow
-
-_VARIABLES: Final = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 
 
 @dataclass(eq=False, slots=True)
@@ -44,7 +41,7 @@ def lent(store: Store, run: Any = None, *, exclusive: bool = False) -> Generator
 
     `exclusive` is for one call that reads the URI many times: no other store takes its place before it is done.
     """
-    active_runs: list[Any] = import_module("mlflow.tracking.fluent")._active_run_stack.get() if run else []
+    active_runs = mlflow_internals.active_runs() if run else []
     active = import_mlflow().ActiveRun(run) if run else None
     claim = _claim(store, exclusive)
     active_runs.append(active)
@@ -61,7 +58,7 @@ def point_mlflow_at(store: Store) -> None:
     """Make the store MLflow's own for the rest of the process, unless the script chose one with a call itself."""
     global _before, _pointed_at
     with _changed:
-        own_choice = _before if _claims else _current()
+        own_choice = _before if _claims else mlflow_internals.set_uris()
         if own_choice != (None, None) and own_choice != _pointed_at:
             return
         _pointed_at = store.tracking_uri, store.registry_uri
@@ -79,7 +76,7 @@ def _claim(store: Store, exclusive: bool) -> _Claim:
     with _changed:
         _changed.wait_for(lambda: all(other.store == store for other in _claims if other.exclusive))
         if not _claims:
-            _before = _current()
+            _before = mlflow_internals.set_uris()
         _claims.append(claim)
         _apply()
     return claim
@@ -89,7 +86,7 @@ def _release(claim: _Claim) -> None:
     with _changed:
         _claims.remove(claim)
         # What the script itself set meanwhile stays.
-        if _claims or _current() == (claim.store.tracking_uri, claim.store.registry_uri):
+        if _claims or mlflow_internals.set_uris() == (claim.store.tracking_uri, claim.store.registry_uri):
             _apply()
         _changed.notify_all()
 
@@ -99,22 +96,6 @@ def _apply() -> None:
     if _claims:
         store = next((claim.store for claim in _claims if claim.exclusive), _claims[-1].store)
         tracking_uri, registry_uri = store.tracking_uri, store.registry_uri
-    if _current() == (tracking_uri, registry_uri):
+    if mlflow_internals.set_uris() == (tracking_uri, registry_uri):
         return
-    # MLflow writes both into the environment, where the next reader would take them for the user's setting.
-    environment = {name: os.environ.get(name) for name in _VARIABLES}
-    mlflow = import_mlflow()
-    mlflow.set_tracking_uri(tracking_uri)
-    mlflow.set_registry_uri(registry_uri)
-    for name, value in environment.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-
-
-def _current() -> tuple[str | None, str | None]:
-    """What was set by a call; `mlflow.get_tracking_uri` would not tell it from what the environment says."""
-    tracking: Any = import_module("mlflow.tracking._tracking_service.utils")
-    registry: Any = import_module("mlflow.tracking._model_registry.utils")
-    return tracking._tracking_uri, registry._registry_uri
+    mlflow_internals.set_uris_of_process(tracking_uri, registry_uri)

@@ -10,6 +10,8 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
+from mcp_server.mlflow_integration.local.mlflow_internals import metric_checks
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -45,10 +47,7 @@ class MetricBuffer:
         self._max_points = max_points
         self._max_seconds = max_seconds
         self._metric: Any = import_module("mlflow.entities").Metric
-        self._validate: Any = import_module("mlflow.utils.validation")._validate_metric
-        self._to_number: Any = import_module(
-            "mlflow.tracking.metric_value_conversion_utils"
-        ).convert_metric_value_to_float_if_possible
+        self._to_number, self._validate = metric_checks()
         self._points: list[Any] = []
         self._waiting = threading.Condition()
         self._sending = threading.Lock()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from mcp_server.mlflow_integration.local import mlflow_internals
 from mcp_server.mlflow_integration.tracker.store import import_mlflow
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ def experiment_is_chosen_outside() -> bool:
     if not experiment_id:
         return False
     import_mlflow()
-    fluent: Any = import_module("mlflow.tracking.fluent")
-    return experiment_id != fluent._active_experiment_id
+    return experiment_id != mlflow_internals.active_experiment_id()
 
 
 def _missing(ask: Any, variable: str, value: str, instead: str) -> bool:

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from mcp_server.errors import UnreachableError
+from mcp_server.mlflow_integration.local.mlflow_internals import get_once
 from mcp_server.mlflow_integration.locate import Location
 from mcp_server.mlflow_integration.rest.error_responses import failure, json_object, not_mlflow
 from mcp_server.mlflow_integration.rest.transport import Reply
@@ -48,18 +49,13 @@ def is_before_3(version: str) -> bool:
 
 
 def _get(location: Location, settings: Settings, path: str, params: dict[str, Any]) -> Reply:
-    rest: Any = import_module("mlflow.utils.rest_utils")
-    credentials: Any = import_module("mlflow.utils.credentials")
     exceptions: Any = import_module("mlflow.exceptions")
     try:
-        response = rest.http_request(
-            credentials.get_default_host_creds(location.tracking_uri),
+        response = get_once(
+            location.tracking_uri,
             path,
-            "GET",
-            max_retries=0,
-            timeout=(settings.connect_timeout_seconds, settings.timeout_seconds),
-            raise_on_status=False,
-            params=params,
+            params,
+            timeout_seconds=(settings.connect_timeout_seconds, settings.timeout_seconds),
         )
     except exceptions.MlflowException as error:
         raise UnreachableError(

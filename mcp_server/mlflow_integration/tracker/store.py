@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import SecretStr
 
 from mcp_server.errors import UnsupportedError
-from mcp_server.mlflow_integration.local import database_checks as database
-from mcp_server.mlflow_integration.local import schema_template as template
+from mcp_server.mlflow_integration.local import mlflow_internals, preparation
+from mcp_server.mlflow_integration.local.environment import prepare_environment
 from mcp_server.mlflow_integration.local.private_folder import PrivateFolder
-from mcp_server.mlflow_integration.locate import Location, locate, sqlite_path
+from mcp_server.mlflow_integration.locate import Location, locate
 from mcp_server.mlflow_integration.tracker.server_probe import server_version
 from mcp_server.settings import Settings, variable_of
 
@@ -25,18 +25,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 logger = logging.getLogger(__name__)
-
-_ENVIRONMENT: Final = {
-    # Network and stdout belong to the script.
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "GIT_PYTHON_REFRESH": "quiet",
-    # A write may hold two connections: with MLflow's 5 + 10, a sweep of 32 threads fails after 30 s.
-    "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "16",
-    "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "112",
-    # What MLflow says about logging that failed is for the script's author; its progress reports are not.
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-}
 
 _CREDENTIALS: Final = (
     "username",
@@ -47,9 +35,6 @@ _CREDENTIALS: Final = (
     "server_cert_path",
     "client_cert_path",
 )
-
-_ARTIFACT_ROOT_VARIABLE: Final = "_MLFLOW_SERVER_ARTIFACT_ROOT"
-"""Where MLflow's client looks for the artifact root of a database that it opens itself; 3.17 has no argument for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +57,7 @@ class Store:
 
 def import_mlflow() -> Any:
     """The mlflow package, quiet on stdout and without telemetry unless the user set otherwise."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    prepare_environment("script")
     return import_module("mlflow")
 
 
@@ -125,11 +109,10 @@ def _mock_store() -> Store:
         if _mock is None:
             import_mlflow()
             _mock_folder, _mock_owner = PrivateFolder(), os.getpid()
-            path = _mock_folder.path / "mlflow.db"
-            template.create_database(path, template.schema_statements(template.head_revision()))
-            uri = f"sqlite:///{path.as_posix()}"
-            _open_with_artifacts_in(uri, str(_mock_folder.path / "artifacts"))
-            _mock = Store(uri, uri, "mock", is_server=False)
+            store, missing = preparation.temporary_store(_mock_folder)
+            preparation.prepare_databases(store, missing, None)
+            _open_with_artifacts_in(store.tracking_uri, store.artifact_root)
+            _mock = Store(store.tracking_uri, store.registry_uri, "mock", is_server=False)
         return _mock
 
 
@@ -143,38 +126,19 @@ def _remove_mock_store() -> None:
 def _open_databases(location: Location, settings: Settings) -> None:
     store = location.local_store
     assert store is not None
-    for uri in {store.tracking_uri, store.registry_uri}:
-        path = sqlite_path(uri)
-        if path is not None and uri == location.tracking_uri and not settings.tracking_uri:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # A wrong path is an answer in itself: before the import of mlflow, which takes seconds.
-        new = path is not None and database.is_new_sqlite(path, read_only=False)
-        import_mlflow()
-        if path is not None and new:
-            template.create_database(path, template.schema_statements(template.head_revision(), settings.data_dir))
-        elif "://" in uri:
-            database.check_schema(uri)
-            if path is not None:
-                database.ensure_statistics(path)
+    # A wrong path is an answer in itself: before the import of mlflow, which takes seconds.
+    missing = preparation.missing_files(store)
+    import_mlflow()
+    preparation.prepare_databases(store, missing, settings.data_dir)
     if location.tracking_uri == store.tracking_uri:
         _open_with_artifacts_in(store.tracking_uri, store.artifact_root)
 
 
 def _open_with_artifacts_in(uri: str, root: str) -> None:
-    """Open a database so that its new experiments keep artifacts where the server would put them.
-
-    MLflow keeps one store per URI, and would choose `mlruns` in whatever folder the script was started.
-    """
+    """Open a database so that its new experiments keep artifacts where the server would put them."""
     mlflow = import_mlflow()
-    before = os.environ.get(_ARTIFACT_ROOT_VARIABLE)
-    os.environ[_ARTIFACT_ROOT_VARIABLE] = root if "://" in root else str(Path(root).expanduser().absolute())
-    try:
+    with mlflow_internals.artifacts_in(root if "://" in root else str(Path(root).expanduser().absolute())):
         mlflow.MlflowClient(uri)
-    finally:
-        if before is None:
-            del os.environ[_ARTIFACT_ROOT_VARIABLE]
-        else:
-            os.environ[_ARTIFACT_ROOT_VARIABLE] = before
 
 
 def _export_credentials(settings: Settings) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration import tags as tag_names
+from mcp_server.mlflow_integration.local.mlflow_internals import with_context_tags
 from mcp_server.mlflow_integration.tracker import model_logging
 from mcp_server.mlflow_integration.tracker.active_run import lent
 from mcp_server.mlflow_integration.tracker.default_experiment import open_experiment
@@ -352,8 +353,7 @@ class MlflowTracker:
 
     def _created(self, run_name: str | None, tags: Mapping[str, Any]) -> Run:
         # User, source file, git commit: as MLflow's own start_run records them.
-        context: Any = import_module("mlflow.tracking.context.registry")
-        texts = {key: str(value) for key, value in context.resolve_tags(dict(tags)).items()}
+        texts = {key: str(value) for key, value in with_context_tags(tags).items()}
         return self._client.create_run(self.experiment_id, start_time=_now(), tags=texts, run_name=run_name)
 
     def _resumed(self, run_id: str, run_name: str | None, tags: Mapping[str, Any]) -> Run:
