@@ -1,0 +1,84 @@
+"""What a diagnosis is made from: the curves of a run, its siblings, the end of its log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+
+from mcp_server.errors import MlflowToolError
+from mcp_server.mlflow_integration.entities import Artifact, MetricSeries, Run
+from mcp_server.mlflow_integration.operations.metric_history import MetricHistory
+from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
+
+SIBLINGS: Final = 200
+"""Finished runs of the same experiment that a run is compared with, the latest."""
+LOG_LIMIT: Final = 4 * 1024 * 1024
+"""Bytes of the largest log that is read: MLflow gives files from their beginning, and the reason stands at the end."""
+LOG_TAIL: Final = 20_000
+"""Characters of its end that are looked at."""
+
+_LOG_FOLDERS: Final = ("logs", "log")
+_LOG_ENDINGS: Final = (".err", ".log", ".out", ".stderr", ".stdout", "stderr.txt", "stdout.txt", "log.txt", "output.txt")
+"""The likeliest to hold a traceback first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    series: tuple[MetricSeries, ...]
+    unread: tuple[str, ...]
+    """Metrics whose curves there was no time for."""
+    siblings: tuple[Run, ...]
+    log_path: str
+    """Artifact path of the log that was found; empty when there is none, or none was looked for."""
+    log_tail: str
+    """Empty also when the log is too large."""
+
+
+async def gather_evidence(
+    api: TrackingApi, history: MetricHistory, run: Run, metrics: Sequence[str], *, seconds: float
+) -> Evidence:
+    """Curves of the named metrics as far as `seconds` reach, one after the other, then siblings, and a log if it failed."""
+    end = anyio.current_time() + seconds
+    series: list[MetricSeries] = []
+    unread: list[str] = []
+    for metric in metrics:
+        if anyio.current_time() > end:
+            unread.append(metric)
+        else:
+            series += await history.read([run], [metric])
+    page = await api.search_runs(
+        [run.experiment_id],
+        filter_string="attributes.status = 'FINISHED'",
+        order_by=["attributes.start_time DESC"],
+        max_results=SIBLINGS,
+    )
+    path, tail = await _log(api, run) if run.status in ("FAILED", "KILLED") else ("", "")
+    return Evidence(tuple(series), tuple(unread), page.items, path, tail)
+
+
+async def _log(api: TrackingApi, run: Run) -> tuple[str, str]:
+    """Path and end of the log among the artifacts; artifacts that cannot be read take nothing from the diagnosis."""
+    try:
+        files = await api.list_artifacts(run.run_id)
+        for folder in (item for item in files if item.is_dir and item.path in _LOG_FOLDERS):
+            files += await api.list_artifacts(run.run_id, folder.path)
+        log = _likeliest(files)
+        if log is None:
+            return "", ""
+        if log.file_size > LOG_LIMIT:
+            return log.path, ""
+        content = await api.read_run_artifact(run.run_id, log.path, limit=LOG_LIMIT)
+    except MlflowToolError:
+        return "", ""
+    return log.path, content.decode(errors="replace")[-LOG_TAIL:]
+
+
+def _likeliest(files: Sequence[Artifact]) -> Artifact | None:
+    for ending in _LOG_ENDINGS:
+        for item in files:
+            if not item.is_dir and item.path.lower().endswith(ending):
+                return item
+    return None
