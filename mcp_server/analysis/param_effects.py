@@ -10,12 +10,10 @@ from typing import Any, Final, TypeVar
 
 from mcp_server.analysis.naming import Direction
 from mcp_server.analysis.repeats import Spread, spread
-from mcp_server.analysis.sweep import FEW_LEVELS, MISSING, Configuration, Factor, Sweep
+from mcp_server.analysis.sweep import FEW_LEVELS, FEWEST_CONFIGURATIONS, MISSING, Configuration, Factor, Sweep
 
 T = TypeVar("T")
 
-FEWEST_CONFIGURATIONS: Final = 12
-"""Configurations below which nothing is concluded: with fewer, one lucky run makes any param look important."""
 QUANTILE_GROUPS: Final = 4
 """Groups of a number with more than a few values, each of about as many configurations."""
 WEAK_FIT: Final = 0.1

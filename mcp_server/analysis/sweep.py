@@ -18,6 +18,8 @@ from mcp_server.suggestions import suggestion
 
 Kind = Literal["number", "log", "category"]
 
+FEWEST_CONFIGURATIONS: Final = 12
+"""Configurations below which nothing is concluded: with fewer, one lucky run makes any param look important."""
 MISSING: Final = "(not set)"
 """Shown for a param that a run lacks, or sets to nothing."""
 LOG_RATIO: Final = 50.0
@@ -74,6 +76,8 @@ class Sweep:
     """Params ignored as seeds."""
     identifiers: tuple[str, ...]
     """Params ignored because they only name a run, or because nearly every run has a text of its own."""
+    sparse: tuple[str, ...]
+    """Categories set aside because they have too many values for the number of configurations."""
     noise: Noise | None
     """What seeds alone change."""
     left_out: Mapping[str, int]
@@ -109,7 +113,7 @@ def sweep_of(runs: Sequence[Run], metric: str, *, direction: str = "") -> Sweep:
     found = _configurations(usable, metric, chosen_keys)
     columns = {key: tuple(_shown(one.params.get(key, "")) for one in found) for key in chosen_keys}
     varying = {key: column for key, column in columns.items() if len(set(column)) > 1}
-    sparse = [key for key, column in varying.items() if _is_sparse(column)]
+    sparse = [key for key, column in varying.items() if len(found) >= FEWEST_CONFIGURATIONS and _is_sparse(column)]
     return Sweep(
         metric=metric,
         direction=chosen.direction,
@@ -118,7 +122,8 @@ def sweep_of(runs: Sequence[Run], metric: str, *, direction: str = "") -> Sweep:
         factors=_factors({key: column for key, column in varying.items() if key not in sparse}),
         constants={key: column[0] for key, column in columns.items() if column and key not in varying},
         seeds=tuple(seeds),
-        identifiers=tuple(sorted([*identifiers, *sparse])),
+        identifiers=tuple(identifiers),
+        sparse=tuple(sparse),
         noise=pooled_noise([one.values for one in found]),
         left_out=dict(sorted(left_out.items(), key=lambda item: (-item[1], item[0]))),
     )

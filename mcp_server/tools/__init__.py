@@ -11,7 +11,7 @@ from typing import Final
 from mcp_server.errors import SettingsError
 from mcp_server.settings import Settings
 from mcp_server.suggestions import did_you_mean
-from mcp_server.tools import analysis, experiments, promotion, registry, runs, server
+from mcp_server.tools import analysis, diagnosis, experiments, promotion, registry, runs, server, summaries, sweeps
 from mcp_server.tools._define import Definition, destroys, reads, writes
 
 TOOLSETS: Final[dict[str, tuple[Definition, ...]]] = {
@@ -35,6 +35,9 @@ TOOLSETS: Final[dict[str, tuple[Definition, ...]]] = {
         reads(analysis.compare_runs),
         reads(analysis.rank_runs),
         reads(analysis.get_metric_history),
+        reads(summaries.summarize_experiment),
+        reads(sweeps.analyze_params),
+        reads(diagnosis.diagnose_run),
     ),
     "registry": (
         reads(registry.search_models),

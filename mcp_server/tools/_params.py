@@ -50,6 +50,11 @@ MetricName = Annotated[str, Field(min_length=1, description="Metric name, such a
 MetricNames = Annotated[
     tuple[str, ...], CommaSeparated, Field(max_length=50, description="Metric names. Left out: all.")
 ]
+ParamNames = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_texts),
+    Field(max_length=40, description="Only these hyperparameters. Left out: all that vary."),
+]
 Direction = Annotated[
     Literal["auto", "max", "min"],
     Field(description="Whether higher (max) or lower (min) is better; auto infers it from the name and reports it."),

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mcp_server.analysis.experiment_summary import ExperimentSummary, MetricSummary, ParamSummary, summarize_runs
 from mcp_server.mlflow_integration.operations.all_runs import read_runs
-from mcp_server.rendering import Record, Table, duration, number
+from mcp_server.rendering import Record, Table, duration
 from mcp_server.tools._context import OneEngine
 from mcp_server.tools._params import ExperimentRef, FilterString, Since
 from mcp_server.untrusted import clip
@@ -57,7 +57,7 @@ async def summarize_experiment(
             "tags": {key: _values(values.items(), len(values)) for key, values in _first(summary.tags, TAGS_SHOWN)},
             "datasets": dict(_first(summary.datasets, TAGS_SHOWN)),
             "runs_with_models": summary.runs_with_models,
-            "url": engine.experiments.experiment_url(place.experiment_id),
+            "url": engine.experiments.url(place.experiment_id),
         },
         hint=found.why_empty or _hint(summary, complete=found.complete),
     )
@@ -124,7 +124,9 @@ def _first(mapping: Mapping[str, Any], most: int) -> list[tuple[str, Any]]:
 def _hint(summary: ExperimentSummary, *, complete: bool) -> str:
     hints: list[str] = []
     if not complete:
-        hints.append(f"These are the newest {summary.runs:,} runs; there are older ones. Narrow with since or filter_string.")
+        hints.append(
+            f"These are the newest {summary.runs:,} runs; there are older ones. Narrow with since or filter_string."
+        )
     cut = [
         *_beyond("metrics", [metric.key for metric in summary.metrics], METRICS_SHOWN),
         *_beyond("params", [param.key for param in summary.params], PARAMS_SHOWN),

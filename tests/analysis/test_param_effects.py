@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks.planted import PLANTED_PARAMS, sweep
 from mcp_server.analysis.forest import explain
-from mcp_server.analysis.param_effects import FEWEST_CONFIGURATIONS, ParamAnalysis, analyze_params, columns_of
-from mcp_server.analysis.sweep import MISSING, sweep_of
+from mcp_server.analysis.param_effects import ParamAnalysis, analyze_params, columns_of
+from mcp_server.analysis.sweep import FEWEST_CONFIGURATIONS, MISSING, sweep_of
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
 

@@ -21,7 +21,17 @@ LOG_TAIL: Final = 20_000
 """Characters of its end that are looked at."""
 
 _LOG_FOLDERS: Final = ("logs", "log")
-_LOG_ENDINGS: Final = (".err", ".log", ".out", ".stderr", ".stdout", "stderr.txt", "stdout.txt", "log.txt", "output.txt")
+_LOG_ENDINGS: Final = (
+    ".err",
+    ".log",
+    ".out",
+    ".stderr",
+    ".stdout",
+    "stderr.txt",
+    "stdout.txt",
+    "log.txt",
+    "output.txt",
+)
 """The likeliest to hold a traceback first."""
 
 
@@ -40,7 +50,7 @@ class Evidence:
 async def gather_evidence(
     api: TrackingApi, history: MetricHistory, run: Run, metrics: Sequence[str], *, seconds: float
 ) -> Evidence:
-    """Curves of the named metrics as far as `seconds` reach, one after the other, then siblings, and a log if it failed."""
+    """The curves of some metrics as far as `seconds` reach, siblings, and the log of a run that failed."""
     end = anyio.current_time() + seconds
     series: list[MetricSeries] = []
     unread: list[str] = []

@@ -1,0 +1,124 @@
+"""diagnose_run: what is wrong with a run, with the evidence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+
+from mcp_server.analysis import diagnosis
+from mcp_server.analysis.findings import Finding
+from mcp_server.analysis.machine_findings import is_judged
+from mcp_server.analysis.naming import has_known_direction, is_resource
+from mcp_server.mlflow_integration.entities import Run
+from mcp_server.mlflow_integration.operations.evidence import Evidence, gather_evidence
+from mcp_server.rendering import Record, Table
+from mcp_server.tools._context import OneEngine
+from mcp_server.tools._params import MetricNames, RunRef
+
+CURVES: Final = 16
+"""Curves of a run that are read when the caller names none; each is one request to MLflow."""
+MACHINE_CURVES: Final = 8
+"""The same for `system/` metrics."""
+READING_PART: Final = 0.7
+"""Part of the deadline that may go into reading curves."""
+FINDINGS_SHOWN: Final = 25
+
+
+async def diagnose_run(
+    engine: OneEngine,
+    run: RunRef,
+    metrics: Annotated[MetricNames, Field(description="Curves to look at. Left out: losses and scores first.")] = (),
+) -> Record:
+    """Find what is wrong with a run: why it failed or crashed, NaN, diverged, overfit, plateau, spikes, stalled.
+
+    Also whether it converged or still improves, is worse or slower than its siblings, or leaves the
+    GPU idle. Each finding comes with its numbers and the call that shows more.
+    """
+    found = await engine.tracking.get_run(run)
+    chosen = list(metrics) or _curves(found)
+    evidence = await gather_evidence(
+        engine.api,
+        engine.metric_history,
+        found,
+        chosen,
+        seconds=engine.settings.timeout_seconds * READING_PART,
+    )
+    result = diagnosis.diagnose_run(
+        found,
+        evidence.series,
+        evidence.siblings,
+        now=int(time.time() * 1_000),
+        log_path=evidence.log_path,
+        log_tail=evidence.log_tail,
+    )
+    rows = [_row(found, finding, evidence) for finding in result.findings[:FINDINGS_SHOWN]]
+    return Record(
+        {
+            "run_id": found.run_id,
+            "run_name": found.run_name,
+            "status": found.status,
+            "verdict": result.verdict,
+            "findings": Table(["level", "finding", "evidence", "shown_by"], rows) if rows else None,
+            "looked_at": _looked_at(evidence),
+            "url": engine.tracking.run_url(found),
+        },
+        hint=_hint(found, chosen, evidence, len(result.findings)),
+    )
+
+
+def _curves(run: Run) -> list[str]:
+    """Metrics whose curves are read: what is trained for first, then what the machine did."""
+    own = [key for key in sorted(run.metrics) if not key.startswith("system/")]
+    own.sort(key=lambda key: (is_resource(key), not has_known_direction(key)))
+    return own[:CURVES] + [key for key in sorted(run.metrics) if is_judged(key)][:MACHINE_CURVES]
+
+
+def _row(run: Run, finding: Finding, evidence: Evidence) -> list[Any]:
+    return [finding.level, finding.kind, finding.evidence, _shown_by(run, finding, evidence)]
+
+
+def _shown_by(run: Run, finding: Finding, evidence: Evidence) -> str:
+    """The call that shows more of a finding."""
+    short = run.run_id[:12]
+    if finding.kind in ("failed", "killed") or not finding.metric:
+        return f"get_run(run='{short}')"
+    if finding.kind == "worse than siblings":
+        return f"rank_runs(metric='{finding.metric}', experiments=['{run.experiment_id}'])"
+    steps = [point.step for one in evidence.series if one.key == finding.metric for point in one.points]
+    since = ""
+    if finding.step is not None and steps and finding.step > min(steps):
+        since = f", start_step={finding.step}"
+    return f"get_metric_history(runs=['{short}'], metrics=['{finding.metric}']{since})"
+
+
+def _looked_at(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "curves": len(evidence.series),
+        "points": sum(len(one.points) for one in evidence.series),
+        "finished_siblings": len(evidence.siblings),
+        "log": evidence.log_path,
+    }
+
+
+def _hint(run: Run, chosen: Sequence[str], evidence: Evidence, findings: int) -> str:
+    hints: list[str] = []
+    sampled = [one.key for one in evidence.series if one.sampled]
+    if sampled:
+        hints.append(f"Judged by an even sample of the points: {', '.join(sampled[:6])}{_more(sampled, 6)}.")
+    left_out = [key for key in sorted(run.metrics) if key not in chosen and not key.startswith("system/")]
+    if left_out:
+        hints.append(f"Not looked at: {', '.join(left_out[:6])}{_more(left_out, 6)}; metrics= names curves to look at.")
+    if evidence.unread:
+        hints.append(f"No time was left for {', '.join(evidence.unread[:6])}{_more(evidence.unread, 6)}.")
+    if evidence.log_path and not evidence.log_tail:
+        hints.append(f"The log {evidence.log_path} is too large to be read here.")
+    if findings > FINDINGS_SHOWN:
+        hints.append(f"{findings - FINDINGS_SHOWN} more findings are not shown; metrics= looks at fewer curves.")
+    return " ".join(hints)
+
+
+def _more(items: Sequence[str], shown: int) -> str:
+    return f" and {len(items) - shown} more" if len(items) > shown else ""
