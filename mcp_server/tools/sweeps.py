@@ -36,7 +36,7 @@ async def analyze_params(
     engine: OneEngine,
     metric: MetricName,
     experiments: ExperimentRefs = (),
-    direction: Direction = "",
+    direction: Direction = "auto",
     filter_string: FilterString = "",
     since: Since = "",
     params: ParamNames = (),
