@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 from mcp.server import MCPServer
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
@@ -28,7 +29,10 @@ def build_server(engine: Engine) -> MCPServer[ServerContext]:
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[ServerContext]) -> AsyncGenerator[ServerContext]:
-        yield context
+        async with anyio.create_task_group() as background:
+            background.start_soon(engine.recording.unfinished.settle_forever)
+            yield context
+            background.cancel_scope.cancel()
 
     async def warm_up_after_the_first_answer(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         # Hosts give up on a server that is slow to introduce itself; MLflow's import waits until that is done.

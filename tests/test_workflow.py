@@ -52,6 +52,7 @@ async def test_a_run_that_goes_on_is_opened_filled_and_finished(engine: Any, nam
         ended = await agent.ask("get_run", run=run)
     assert going_on["status"] == "RUNNING"
     assert "end_time" not in going_on
+    assert "nothing was changed" in again.pop("hint")
     assert first == again
     assert (ended["status"], ended["metrics"]) == ("FINISHED", {"loss": 0.8})
 
@@ -119,7 +120,7 @@ async def test_deleted_runs_disappear_and_come_back(engine: Any, name: Any):
         run = logged["run_id"]
         await agent.ask("delete_runs", runs=[run], confirm_name=logged["run_name"])
         assert (await agent.ask("search_runs", experiments=[churn]))["rows"] == []
-        await agent.ask("update_run", run=run, restore=True, tags={"kept": "yes"})
+        await agent.ask("update_run", runs=[run], restore=True, tags={"kept": "yes"})
         assert [row["run_id"] for row in await agent.rows("search_runs", experiments=[churn])] == [run]
 
 

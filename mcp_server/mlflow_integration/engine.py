@@ -9,11 +9,13 @@ from mcp_server.mlflow_integration.locate import LocalStore, Location, is_http, 
 from mcp_server.mlflow_integration.operations.experiments import Experiments
 from mcp_server.mlflow_integration.operations.metric_history import MetricHistory
 from mcp_server.mlflow_integration.operations.model_sources import ModelSources
+from mcp_server.mlflow_integration.operations.open_runs import OpenRuns
 from mcp_server.mlflow_integration.operations.promotion import Promotions
 from mcp_server.mlflow_integration.operations.recording import Recording
 from mcp_server.mlflow_integration.operations.references import References
 from mcp_server.mlflow_integration.operations.registering import Registering
 from mcp_server.mlflow_integration.operations.registry import Registry
+from mcp_server.mlflow_integration.operations.run_changes import RunChanges
 from mcp_server.mlflow_integration.operations.runs import Tracking
 from mcp_server.mlflow_integration.rest.http_transport import HttpTransport
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
@@ -36,6 +38,8 @@ class Engine:
     tracking: Tracking
     metric_history: MetricHistory
     recording: Recording
+    open_runs: OpenRuns
+    run_changes: RunChanges
     registry: Registry
     registering: Registering
     promotions: Promotions
@@ -69,14 +73,17 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
     references = References(api, settings.experiment_name)
     registry_ui_url = location.shown_registry_uri if is_http(location.registry_uri) else ""
     models = Registry(registry_api, api, references, registry_ui_url)
+    experiments = Experiments(api, references, location.ui_url)
     return Engine(
         settings=settings,
         location=location,
         api=api,
-        experiments=Experiments(api, references, location.ui_url),
+        experiments=experiments,
         tracking=Tracking(api, references, location.ui_url),
         metric_history=MetricHistory(api),
-        recording=Recording(api, references, settings.allowed_folders),
+        recording=Recording(api, references, experiments, settings.allowed_folders),
+        open_runs=OpenRuns(api, references),
+        run_changes=RunChanges(api, references),
         registry=models,
         registering=Registering(registry_api, models, ModelSources(api, references, models)),
         promotions=Promotions(registry_api),

@@ -11,10 +11,12 @@ from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.mlflow_integration.operations import (
     experiments,
     metric_history,
+    open_runs,
     promotion,
     recording,
     registering,
     registry,
+    run_changes,
 )
 from mcp_server.mlflow_integration.operations import runs as tracking
 from mcp_server.promotion_policy import PromotionPolicy
@@ -52,6 +54,14 @@ async def _recording(context: Context[Any, Any]) -> recording.Recording:
     return context_of(context).engine.recording
 
 
+async def _open_runs(context: Context[Any, Any]) -> open_runs.OpenRuns:
+    return context_of(context).engine.open_runs
+
+
+async def _run_changes(context: Context[Any, Any]) -> run_changes.RunChanges:
+    return context_of(context).engine.run_changes
+
+
 async def _registry(context: Context[Any, Any]) -> registry.Registry:
     return context_of(context).engine.registry
 
@@ -79,6 +89,8 @@ OneEngine = Annotated[Engine, Resolve(_engine)]
 Experiments = Annotated[experiments.Experiments, Resolve(_experiments)]
 MetricHistory = Annotated[metric_history.MetricHistory, Resolve(_metric_history)]
 Tracking = Annotated[tracking.Tracking, Resolve(_tracking)]
+OpenRuns = Annotated[open_runs.OpenRuns, Resolve(_open_runs)]
+RunChanges = Annotated[run_changes.RunChanges, Resolve(_run_changes)]
 Recording = Annotated[recording.Recording, Resolve(_recording)]
 Registry = Annotated[registry.Registry, Resolve(_registry)]
 Registering = Annotated[registering.Registering, Resolve(_registering)]

@@ -7,12 +7,16 @@ from typing import Annotated, Any, Final, Literal
 from mcp.server.mcpserver import Context, Elicit, Resolve
 from pydantic import Field
 
+from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Run
-from mcp_server.mlflow_integration.operations.recording import Recorded, RunDraft
+from mcp_server.mlflow_integration.operations.open_runs import ENDED
+from mcp_server.mlflow_integration.operations.recording import Recorded
+from mcp_server.mlflow_integration.operations.run_changes import RunChange
 from mcp_server.mlflow_integration.operations.run_content import RunContent, run_content
+from mcp_server.mlflow_integration.operations.run_drafts import RunDraft
 from mcp_server.rendering import Record, Table, moment
 from mcp_server.tools._confirm import Answer, Confirmation, ConfirmName, ask, need_yes
-from mcp_server.tools._context import Recording, Tracking
+from mcp_server.tools._context import OpenRuns, Recording, RunChanges, Tracking
 from mcp_server.tools._params import (
     CommaSeparated,
     Datasets,
@@ -35,6 +39,7 @@ from mcp_server.tools._params import (
     Tags,
 )
 from mcp_server.tools._views import clause_columns, left_out_hint, run_cell, run_columns, run_facts
+from mcp_server.untrusted import shown
 
 NAMED_RUNS: Final = 5
 """Runs that a question names; the rest are counted."""
@@ -169,7 +174,7 @@ async def start_run(
 
 async def log_to_run(
     tracking: Tracking,
-    recording: Recording,
+    open_runs: OpenRuns,
     run: RunRef,
     params: Params | None = None,
     metrics: Metrics | None = None,
@@ -181,7 +186,7 @@ async def log_to_run(
     content = run_content(
         params=params or {}, metrics=metrics or {}, tags=tags or {}, datasets=datasets or (), step=step
     )
-    changed = await recording.log_to(run, content)
+    changed = await open_runs.log_to(run, content)
     return Record(
         {
             "run_id": changed.run_id,
@@ -194,34 +199,55 @@ async def log_to_run(
     )
 
 
-async def finish_run(tracking: Tracking, recording: Recording, run: RunRef, status: EndStatus = "FINISHED") -> Record:
-    """End a run that start_run opened. Calling it again changes nothing."""
-    ended = await recording.finish(run, status)
+async def finish_run(
+    tracking: Tracking,
+    open_runs: OpenRuns,
+    run: RunRef,
+    status: Annotated[
+        Literal["auto", "FINISHED", "FAILED", "KILLED"],
+        Field(description="How the run ended; auto ends an open run as FINISHED and leaves an ended one as it is."),
+    ] = "auto",
+) -> Record:
+    """End a run that start_run opened. A run that has ended changes only if another status is given."""
+    ended = await open_runs.finish(run, "" if status == "auto" else status)
+    hint = ""
+    if not ended.changed:
+        hint = f"The run had ended as {ended.status_before} before; nothing was changed."
+        if status == "auto" and ended.status_before != "FINISHED":
+            hint += " Give status to change it."
+    elif ended.status_before in ENDED:
+        hint = f"The run had ended as {ended.status_before}; its status was changed."
     return Record(
         {
-            "run_id": ended.run_id,
-            "run_name": ended.run_name,
-            "status": ended.status,
-            "end_time": moment(ended.end_time),
-            "url": tracking.run_url(ended),
-        }
+            "run_id": ended.run.run_id,
+            "run_name": ended.run.run_name,
+            "status": ended.run.status,
+            "end_time": moment(ended.run.end_time),
+            "url": tracking.run_url(ended.run),
+        },
+        hint=hint,
     )
 
 
 async def update_run(
-    tracking: Tracking,
-    run: RunRef,
-    name: Annotated[str, Field(max_length=250, description="New name.")] = "",
+    run_changes: RunChanges,
+    runs: RunRefs,
+    name: Annotated[str, Field(max_length=250, description="New name, of one run.")] = "",
     description: Description = "",
     tags: Tags | None = None,
-    restore: Annotated[bool, Field(description="Bring a deleted run back.")] = False,
-) -> Record:
-    """Rename, describe, tag or restore a run. What is left out stays as it is; finish_run sets the status."""
-    content = run_content(params={}, metrics={}, tags=tags or {})
-    changed = await tracking.update_run(
-        run, name=name, description=description or None, tags=content.tags, restore=restore
+    restore: Annotated[bool, Field(description="Restore deleted runs.")] = False,
+) -> Table:
+    """Rename, describe, tag or restore one or more runs and show what changed.
+
+    What is left out stays as it is; finish_run sets the status.
+    """
+    changes = await run_changes.update(
+        runs, name=name, description=description or None, tags=tags or {}, restore=restore
     )
-    return await _record(tracking, changed)
+    rows = [[change.run.run_id, change.run_name or change.run.run_name, _changed(change)] for change in changes]
+    same = sum(not change.anything for change in changes)
+    hint = f"{same} of {len(changes)} runs had all of this already and were not changed." if same else ""
+    return Table(["run_id", "run_name", "changed"], rows, hint=hint)
 
 
 async def _ask_delete(
@@ -237,14 +263,14 @@ async def _ask_delete(
 
 
 async def delete_runs(
-    tracking: Tracking,
+    run_changes: RunChanges,
     answer: Annotated[Answer, Resolve(_ask_delete)],
     runs: RunRefs,
     confirm_name: ConfirmName = "",
 ) -> Table:
     """Delete runs. update_run with restore=true brings one back until MLflow purges it."""
     need_yes(answer)
-    deleted = await tracking.delete_runs(runs)
+    deleted = await run_changes.delete(runs)
     rows = [[run.run_id, run.run_name, "deleted"] for run in deleted]
     return Table(["run_id", "run_name", "lifecycle_stage"], rows, hint="update_run with restore=true brings one back.")
 
@@ -255,10 +281,26 @@ async def _record(tracking: Tracking, run: Run) -> Record:
     return Record({**facts, "logged_models": list(run.logged_model_ids)})
 
 
+def _changed(change: RunChange) -> str:
+    """What was changed about a run, in one line."""
+    parts = ["restored"] if change.restored else []
+    if change.run_name:
+        parts.append(f"run_name: {change.run.run_name} -> {change.run_name}")
+    for key, value in change.tags.items():
+        name = "description" if key == tag_names.NOTE else f"tags.{key}"
+        before = change.run.tags.get(key)
+        parts.append(f"{name}: {'' if before is None else f'{shown(before)} -> '}{shown(value)}")
+    return "; ".join(parts) or "nothing"
+
+
 def _written(tracking: Tracking, recorded: Recorded, content: RunContent) -> Record:
     hints = list(content.warnings)
     if recorded.existed:
         hints.insert(0, "This key had already logged a run, which is the one shown; nothing was written again.")
+    if recorded.created_experiment:
+        hints.insert(
+            0, f"Experiment '{recorded.experiment.name}' did not exist and was created." + recorded.near_experiments
+        )
     return Record(
         {
             "run_id": recorded.run.run_id,
@@ -266,20 +308,22 @@ def _written(tracking: Tracking, recorded: Recorded, content: RunContent) -> Rec
             "status": recorded.run.status,
             "experiment": recorded.experiment.name,
             "experiment_id": recorded.experiment.experiment_id,
+            "created": "experiment" if recorded.created_experiment else None,
             "idempotency_key": recorded.idempotency_key,
-            "logged": None if recorded.existed else _counts(content),
+            "logged": None if recorded.existed else _counts(content, recorded.files),
             "url": tracking.run_url(recorded.run),
         },
         hint=" ".join(hints),
     )
 
 
-def _counts(content: RunContent) -> dict[str, int]:
-    counts: dict[Literal["params", "metric_points", "tags", "datasets", "artifacts"], int] = {
+def _counts(content: RunContent, files: int = 0) -> dict[str, int]:
+    counts: dict[Literal["params", "metric_points", "tags", "datasets", "artifacts", "files"], int] = {
         "params": len(content.params),
         "metric_points": len(content.metrics),
         "tags": len(content.tags),
         "datasets": len(content.datasets),
         "artifacts": len(content.artifacts or {}),
+        "files": files,
     }
     return {name: count for name, count in counts.items() if count}

@@ -1,63 +1,48 @@
-"""Writing runs: each written once, whole or marked as not whole.
+"""Writing runs: each is written once, and is complete or marked as incomplete.
 
-Every run is created with a key in its tags (the caller's `idempotency_key`, else one made here). When an
-answer is lost, the run is looked for by its key before anything is sent again, so one call never makes two
-runs. When a write stops half way, the run is FAILED and its tags say what is missing; the same call with
-the same key goes on where it stopped. All else that is written twice is written with the same time and
-value, which MLflow keeps once.
+A write is a list of steps, each of which may be repeated without harm, and the tag that says `complete` goes with the
+last one. When a step fails or the time is up, the run is ended as FAILED, its tags say what is missing, and the same
+call with the same idempotency key continues it.
 """
 
 from __future__ import annotations
 
-import getpass
-import time
-import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import anyio
 
 from mcp_server.errors import (
-    AlreadyExistsError,
+    DeadlineError,
     IncompleteWriteError,
     InvalidInputError,
     MlflowToolError,
-    NotFoundError,
     TrackingServerError,
 )
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Experiment, Run
-from mcp_server.mlflow_integration.operations.filters import quoted
+from mcp_server.mlflow_integration.operations.deadlines import (
+    despite_cancellation,
+    reserve_seconds,
+    stop_before_deadline,
+)
+from mcp_server.mlflow_integration.operations.experiments import Experiments
+from mcp_server.mlflow_integration.operations.key_locks import KeyLocks
+from mcp_server.mlflow_integration.operations.keyed_runs import KeyedRuns, is_complete
+from mcp_server.mlflow_integration.operations.open_runs import need_same_params
 from mcp_server.mlflow_integration.operations.references import References
-from mcp_server.mlflow_integration.operations.run_content import RunContent, batches
-from mcp_server.mlflow_integration.operations.uploads import read_upload
+from mcp_server.mlflow_integration.operations.run_content import batches
+from mcp_server.mlflow_integration.operations.run_drafts import CheckedDraft, RunDraft, check_draft
+from mcp_server.mlflow_integration.operations.unfinished_writes import UnfinishedWrites, settle
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 
-_CLEAN_UP_SECONDS: Final = 5.0
-"""Time to mark a run as partial after its write was cancelled; the caller is not waiting any more."""
+logger = logging.getLogger(__name__)
 
-_ENDED: Final = ("FINISHED", "FAILED", "KILLED")
-
-
-@dataclass(frozen=True, slots=True)
-class RunDraft:
-    """A run as the caller describes it."""
-
-    experiment: str
-    run_name: str
-    content: RunContent
-    description: str = ""
-    parent_run: str = ""
-    start_time: int | None = None
-    """UTC milliseconds; None is now."""
-    end_time: int | None = None
-    status: str = "FINISHED"
-    """RUNNING leaves the run open."""
-    files: tuple[str, ...] = ()
-    idempotency_key: str = ""
+_TAKEOVERS: Final = 3
+"""Times that another process may have settled on another run of the same key before the call gives up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,229 +54,224 @@ class Recorded:
     idempotency_key: str
     existed: bool = False
     """True when an earlier call with this key had already written it."""
+    files: int = 0
+    created_experiment: bool = False
+    near_experiments: str = ""
+    """Existing experiments that a new one may have been meant for, as a sentence; empty when none is close."""
+
+
+@dataclass(slots=True)
+class _Write:
+    """How far one call got."""
+
+    reserve: float
+    """Seconds kept to settle it when it stops."""
+    experiment: Experiment | None = None
+    created_experiment: bool = False
+    creating: bool = False
+    """Whether a request to create the run was sent."""
+    run: Run | None = None
+    done: list[str] = field(default_factory=list[str])
+    missing: list[str] = field(default_factory=list[str])
+    outcome: str = ""
+    """The state in which MLflow acknowledged the run after the write stopped."""
+
+
+Step = tuple[str, Callable[[], Awaitable[None]]]
+"""A request, and what is missing as long as it was not carried out."""
 
 
 class Recording:
-    """Writes runs of one MLflow. `allowed_folders` are those that files may come from."""
+    """Writes runs of one MLflow. `upload_roots` are the folders that files may come from."""
 
-    def __init__(self, api: TrackingApi, references: References, allowed_folders: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        api: TrackingApi,
+        references: References,
+        experiments: Experiments,
+        upload_roots: Sequence[Path] = (),
+    ) -> None:
         self._api = api
         self._references = references
-        self._allowed_folders = tuple(allowed_folders)
-        self._locks: dict[str, tuple[anyio.Lock, int]] = {}
+        self._experiments = experiments
+        self._upload_roots = tuple(upload_roots)
+        self._keyed = KeyedRuns(api)
+        self._locks = KeyLocks()
+        self.unfinished = UnfinishedWrites(api, self._keyed, self._locks)
 
     async def record(self, draft: RunDraft) -> Recorded:
-        """Writes a run, or completes the one an earlier call with the same key began.
+        """Writes a run, or completes the one that an earlier call with the same key began.
 
-        Raises: InvalidInputError: refused before anything was written. IncompleteWriteError: stopped half way;
-            the run is FAILED, its tags and the text say what is missing.
+        Raises: InvalidInputError: refused before anything was written. IncompleteWriteError: not everything was
+            written, or it is not known; the text says what is missing and which key continues the write.
         """
-        files = {Path(file).name: read_upload(file, self._allowed_folders) for file in draft.files}
-        parent = await self._references.run(draft.parent_run) if draft.parent_run else None
-        key = draft.idempotency_key or uuid.uuid4().hex
-        async with self._alone(key):
-            experiment = await self._experiment(draft.experiment)
-            run = await self._find(experiment.experiment_id, key) if draft.idempotency_key else None
-            if run is not None and _is_whole(run, draft.status):
-                return Recorded(run, experiment, key, existed=True)
-            if run is None:
-                run = await self._create(experiment.experiment_id, key, draft, parent.run_id if parent else "")
-            await self._complete(run, key, draft, files)
-            # Not read back: what is known is enough, and a lost answer here would report a failure that is none.
-            return Recorded(replace(run, status=draft.status), experiment, key)
-
-    async def log_to(self, reference: str, content: RunContent, now: int | None = None) -> Run:
-        """Adds to a run. Metrics without a time get `now` (UTC milliseconds; None is this moment)."""
-        run = await self._references.run(reference)
-        moment = _now() if now is None else now
-        done = 0
+        checked = await check_draft(draft, self._references, self._upload_roots)
+        write = _Write(reserve_seconds())
+        error: MlflowToolError = DeadlineError("The time for one call is up (MLFLOW_MCP_TIMEOUT_SECONDS).")
         try:
-            if content.datasets:
-                await self._api.log_inputs(run.run_id, content.datasets)
-            for metrics, params, tags in batches(content, moment):
-                await self._api.log_batch(run.run_id, metrics, params, tags)
-                done += len(metrics) + len(params) + len(tags)
-        except MlflowToolError as error:
-            total = len(content.metrics) + len(content.params) + len(content.tags)
-            if isinstance(error, InvalidInputError) and not done:
-                raise
-            raise IncompleteWriteError(
-                f"Of {total} values {done} were logged to run {run.run_id}, then MLflow stopped: {error} "
-                "Sending params and tags again is harmless; metrics without a timestamp would be logged twice."
-            ) from error
-        return run
-
-    async def finish(self, reference: str, status: str, end_time: int | None = None) -> Run:
-        """Ends a run. One that has ended keeps its end; only another status changes it."""
-        run = await self._references.run(reference)
-        if run.status == status and run.end_time:
-            return run
-        end = end_time or run.end_time or _now()
-        await self._api.update_run(run.run_id, status=status, end_time=end)
-        return replace(run, status=status, end_time=end)
-
-    # The run itself
-
-    async def _experiment(self, reference: str) -> Experiment:
-        """An existing experiment, else a new one with this name."""
-        try:
-            experiment = await self._references.experiment(reference)
-        except NotFoundError:
-            name = reference.strip()
-            if name.isdigit() or "://" in name:
-                raise  # An id or a link that leads nowhere is a mistake, not a name for something new.
-            return await self._create_experiment(name)
-        if experiment.lifecycle_stage == "deleted":
-            raise InvalidInputError(
-                f"Experiment '{experiment.name}' is deleted. update_experiment with restore=true brings it back."
-            )
-        return experiment
-
-    async def _create_experiment(self, name: str) -> Experiment:
-        try:
-            experiment = Experiment(await self._api.create_experiment(name, {}), name)
-        except (AlreadyExistsError, TrackingServerError) as error:
-            # Somebody else made it, or the answer was lost after it was made.
-            try:
-                experiment = await self._api.get_experiment_by_name(name)
-            except NotFoundError:
-                raise error from None
-        self._references.forget()
-        return experiment
-
-    async def _find(self, experiment_id: str, key: str) -> Run | None:
-        page = await self._api.search_runs(
-            [experiment_id],
-            filter_string=f"tags.{tag_names.REQUEST_KEY} = {quoted(key)}",
-            order_by=["attributes.start_time ASC"],
-            max_results=10,
-        )
-        first, *twins = page.items or (None,)
-        for twin in twins:
-            # Another process sent the same key at the same moment; the older run is the one.
-            await self._api.delete_run(twin.run_id)
-        return first
-
-    async def _create(self, experiment_id: str, key: str, draft: RunDraft, parent_id: str) -> Run:
-        tags = {
-            tag_names.REQUEST_KEY: key,
-            tag_names.STATE: "writing",
-            tag_names.SOURCE_NAME: "mcp-server-mlflow",
-            tag_names.USER: _user(),
-        }
-        if draft.description:
-            tags[tag_names.NOTE] = draft.description
-        if parent_id:
-            tags[tag_names.PARENT_RUN] = parent_id
-        started = _now() if draft.start_time is None else draft.start_time
-        try:
-            return await self._api.create_run(experiment_id, draft.run_name, started, tags)
-        except TrackingServerError as error:
-            if error.carried_out is not False and (run := await self._find(experiment_id, key)):
-                return run
-            raise IncompleteWriteError(
-                f"No run was written: {error} The same call with idempotency_key='{key}' tries again and never "
-                "makes a second run."
-            ) from error
-
-    async def _complete(self, run: Run, key: str, draft: RunDraft, files: Mapping[str, bytes]) -> None:
-        """Writes what belongs to a run, each step repeatable, the state and the end last."""
-        steps = list(self._steps(run, draft, files))
-        done: list[str] = []
-        try:
-            for label, step in steps:
-                await step()
-                done.append(label)
-        except MlflowToolError as error:
-            missing = [label for label, _ in steps[len(done) :]]
-            marked = await self._mark_partial(run, missing)
-            raise IncompleteWriteError(_incomplete(run, key, done, missing, marked, error)) from error
+            with stop_before_deadline(write.reserve):
+                async with self._locks.alone(checked.key):
+                    return await self._written(write, checked)
+        except MlflowToolError as raised:
+            error = raised
         except anyio.get_cancelled_exc_class():
-            with anyio.move_on_after(_CLEAN_UP_SECONDS, shield=True):
-                await self._mark_partial(run, [label for label, _ in steps[len(done) :]])
+            with anyio.CancelScope(shield=True), anyio.move_on_after(write.reserve / 2):
+                await self._settle(write, checked)
             raise
+        if not write.creating and write.run is None:
+            raise _before_the_run(error, checked.key)
+        with anyio.move_on_after(write.reserve / 2):
+            await self._settle(write, checked)
+        if write.outcome == tag_names.COMPLETE and write.run and write.experiment:
+            return Recorded(write.run, write.experiment, checked.key, files=checked.files)
+        raise IncompleteWriteError(_incomplete(write, checked, error)) from error
 
-    def _steps(
-        self, run: Run, draft: RunDraft, files: Mapping[str, bytes]
-    ) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
-        """What is left to write, each with the word by which its absence is reported."""
-        content = draft.content
-        steps: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+    async def _written(self, write: _Write, checked: CheckedDraft) -> Recorded:
+        write.experiment, write.created_experiment = await self._experiments.get_or_create(checked.experiment)
+        experiment = write.experiment
+        run = await self._keyed.find(experiment.experiment_id, checked.key) if checked.key_given else None
+        if run is None:
+            write.creating = True
+            run = await despite_cancellation(lambda: self._create(write, checked, experiment), write.reserve / 3)
+        elif not _is_whole(run, checked):
+            need_same_params(run, checked.content.params)
+        run = await self._complete_one(write, checked, run)
+        self.unfinished.forget(experiment.experiment_id, checked.key)
+        return Recorded(
+            run,
+            experiment,
+            checked.key,
+            existed=not write.done,
+            files=checked.files,
+            created_experiment=write.created_experiment,
+            near_experiments=await self._experiments.near(experiment.name) if write.created_experiment else "",
+        )
+
+    async def _create(self, write: _Write, checked: CheckedDraft, experiment: Experiment) -> Run:
+        # Kept in `write` as well: a cancelled call gets no result, but marks the run.
+        write.run = await self._keyed.create(
+            experiment.experiment_id, checked.key, checked.run_name, checked.start_time, checked.first_tags
+        )
+        return write.run
+
+    async def _complete_one(self, write: _Write, checked: CheckedDraft, run: Run) -> Run:
+        """Completes a run of the key; another one if that is what all processes with this key settle on."""
+        for _ in range(_TAKEOVERS):
+            write.run = run
+            if _is_whole(run, checked):
+                return run
+            try:
+                await self._complete(write, checked, run)
+            except InvalidInputError:
+                # MLflow refuses writes to a run that another process has deleted in favour of its own.
+                chosen = await self._keyed.find(run.experiment_id, checked.key)
+                if chosen is None or chosen.run_id == run.run_id:
+                    raise
+            else:
+                chosen = await self._reread(checked, run)
+                if chosen.run_id == run.run_id:
+                    return replace(run, status=checked.ending.status)
+            run = chosen
+        raise InvalidInputError("Several processes write this run again and again, each in favour of another one.")
+
+    async def _reread(self, checked: CheckedDraft, run: Run) -> Run:
+        """The run that the key stands for, now that everything is written."""
+        if not checked.key_given:
+            return run  # Nobody else has this key; a second delivery was looked for when the run was created.
+        try:
+            chosen = await self._keyed.find(run.experiment_id, checked.key)
+            if chosen is None:
+                # Deleted by a process that ended before it wrote its own run.
+                await self._api.restore_run(run.run_id)
+            elif chosen.run_id == run.run_id and tag_names.MISSING in chosen.tags:
+                await self._api.delete_run_tag(run.run_id, tag_names.MISSING)
+        except TrackingServerError:
+            # Everything is written and acknowledged; a lost answer here would report a failure that is none.
+            self.unfinished.add(run.experiment_id, checked.key, checked.ending, (), created=True)
+            return run
+        return chosen or run
+
+    async def _complete(self, write: _Write, checked: CheckedDraft, run: Run) -> None:
+        """Writes what belongs to a run, each step repeatable, the state with the last batch, then the end."""
+        steps = self._steps(run, checked)
+        write.done = []
+        write.missing = [label for label, _ in steps]
+        for label, step in steps:
+            await step()
+            write.done.append(label)
+            write.missing.remove(label)
+
+    def _steps(self, run: Run, checked: CheckedDraft) -> list[Step]:
+        content, ending = checked.content, checked.ending
+        steps: list[Step] = []
         if content.datasets:
             steps.append(("datasets", lambda: self._api.log_inputs(run.run_id, content.datasets)))
-        for path, data in {**(content.artifacts or {}), **files}.items():
+        for path, data in (content.artifacts or {}).items():
             steps.append((f"artifact {path}", lambda p=path, d=data: self._api.upload_artifact(run.run_id, p, d)))
-        whole = replace(content, tags={**content.tags, tag_names.STATE: "complete"})
-        pieces = list(batches(whole, run.start_time))
-        for number, (metrics, params, tags) in enumerate(pieces, start=1):
-            label = "params, metrics and tags" + (f" (batch {number} of {len(pieces)})" if len(pieces) > 1 else "")
-            steps.append((label, lambda m=metrics, p=params, t=tags: self._api.log_batch(run.run_id, m, p, t)))
+        pieces = batches(content, run.start_time, last_tags={tag_names.STATE: tag_names.COMPLETE})
+        for number, piece in enumerate(pieces, start=1):
+            label = _BATCH + (f" (batch {number} of {len(pieces)})" if len(pieces) > 1 else "")
+            steps.append((label, lambda b=piece: self._api.log_batch(run.run_id, b.metrics, b.params, b.tags)))
         if tag_names.MISSING in run.tags:
             steps.append(("the state", lambda: self._api.delete_run_tag(run.run_id, tag_names.MISSING)))
-        if draft.status != "RUNNING":
-            end = _now() if draft.end_time is None else draft.end_time
-            steps.append(("the end", lambda: self._api.update_run(run.run_id, status=draft.status, end_time=end)))
+        if ending.status != "RUNNING":
+            steps.append(
+                ("the end", lambda: self._api.update_run(run.run_id, status=ending.status, end_time=ending.end_time))
+            )
         elif run.status != "RUNNING":
             steps.append(("the status", lambda: self._api.update_run(run.run_id, status="RUNNING")))
         return steps
 
-    async def _mark_partial(self, run: Run, missing: Sequence[str]) -> bool:
-        """Whether MLflow took the mark; without it the run stays RUNNING, in state `writing`."""
-        tags = [
-            {"key": tag_names.STATE, "value": "partial"},
-            {"key": tag_names.MISSING, "value": "; ".join(missing)[:5_000]},
-        ]
+    async def _settle(self, write: _Write, checked: CheckedDraft) -> None:
+        """Ends or marks a run whose write stopped: now, or in the background if MLflow does not acknowledge it."""
+        if write.experiment is None or not (write.creating or write.run):
+            return
+        experiment_id, key = write.experiment.experiment_id, checked.key
+        missing = write.missing or [_BATCH]
+        self.unfinished.add(experiment_id, key, checked.ending, missing, created=write.run is not None)
         try:
-            await self._api.log_batch(run.run_id, [], [], tags)
-            await self._api.update_run(run.run_id, status="FAILED", end_time=_now())
-        except MlflowToolError:
-            # The caller hears of it through the text of the first failure.
-            return False
-        return True
-
-    @asynccontextmanager
-    async def _alone(self, key: str) -> AsyncGenerator[None]:
-        """One writer per key in this process."""
-        lock, waiting = self._locks.get(key, (anyio.Lock(), 0))
-        self._locks[key] = (lock, waiting + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, waiting = self._locks[key]
-            if waiting == 1:
-                del self._locks[key]
-            else:
-                self._locks[key] = (lock, waiting - 1)
+            run = await self._keyed.find(experiment_id, key)
+            if run is None:
+                return
+            write.run = run
+            write.outcome = await settle(self._api, run, checked.ending, missing)
+        except MlflowToolError as error:
+            logger.info("The write with key %s is not settled yet: %s", key, error)
+            return
+        self.unfinished.forget(experiment_id, key)
 
 
-def _is_whole(run: Run, status: str) -> bool:
-    ended = run.status in _ENDED or status == "RUNNING"
-    # A run whose state tag was taken away by somebody is theirs; it is not written again.
-    return run.tags.get(tag_names.STATE, "complete") == "complete" and ended
+_BATCH: Final = "params, metrics and tags"
 
 
-def _incomplete(
-    run: Run, key: str, done: Sequence[str], missing: Sequence[str], marked: bool, error: MlflowToolError
-) -> str:
-    state = "marked FAILED" if marked else "still RUNNING"
+def _is_whole(run: Run, checked: CheckedDraft) -> bool:
+    """Whether nothing is left to write to an existing run."""
+    ended = run.status != "RUNNING" or checked.ending.status == "RUNNING"
+    return is_complete(run) and tag_names.MISSING not in run.tags and ended
+
+
+def _before_the_run(error: MlflowToolError, key: str) -> MlflowToolError:
+    """The error of a call that did not get as far as creating a run."""
+    if not isinstance(error, TrackingServerError):
+        return error
+    return IncompleteWriteError(f"No run was written: {error} {_again(key)}")
+
+
+def _again(key: str) -> str:
+    return f"The same call with idempotency_key='{key}' tries again and never makes a second run."
+
+
+def _incomplete(write: _Write, checked: CheckedDraft, error: MlflowToolError) -> str:
+    if write.run is None:
+        return f"It is not known whether a run was created: {error} {_again(checked.key)}"
+    state = "marked FAILED" if write.outcome else "still RUNNING, to be marked FAILED as soon as MLflow answers"
     return (
-        f"Run {run.run_id} is incomplete and {state}: {error} Written: {_few(done) or 'only the run itself'}. "
-        f"Missing: {_few(missing)}. The same call with idempotency_key='{key}' completes it."
+        f"Run {write.run.run_id} is incomplete and {state}: {error} "
+        f"Written: {_few(write.done) or 'only the run itself'}. Missing: {_few(write.missing or [_BATCH])}. "
+        f"The same call with idempotency_key='{checked.key}' completes it."
     )
 
 
 def _few(labels: Sequence[str], limit: int = 4) -> str:
     more = f" and {len(labels) - limit} more" if len(labels) > limit else ""
     return ", ".join(labels[:limit]) + more
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # Containers may run under a user id without a name.
-        return "mcp"
-
-
-def _now() -> int:
-    return int(time.time() * 1_000)

@@ -1,7 +1,7 @@
-"""What a run is to hold, checked against MLflow's limits before the first request is sent.
+"""The content of a run, checked against MLflow's limits before the first request is sent.
 
-MLflow cuts long values without a word, stores infinities as another number and refuses some keys half
-way through a batch. Here every such value is refused by name, so that a refusal writes nothing.
+MLflow cuts long values silently, stores infinities as another number and refuses some keys after part of a batch is
+written. Every such value is refused here by name, so that a refusal writes nothing.
 """
 
 from __future__ import annotations
@@ -9,22 +9,24 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 import sys
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from mcp_server.errors import InvalidInputError
-from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Dataset
+from mcp_server.mlflow_integration.operations.tag_values import (
+    PARAM_VALUE_LIMIT,
+    check_key,
+    checked_texts,
+    need_unicode,
+    writable_tags,
+)
+from mcp_server.mlflow_integration.rest.api import pairs
+from mcp_server.untrusted import shown
 
-KEY_LIMIT: Final = 250
-PARAM_VALUE_LIMIT: Final = 6_000
-TAG_VALUE_LIMIT: Final = 8_000
-"""Characters. Source: mlflow/utils/validation.py; beyond them MLflow truncates silently."""
-
-BATCH_METRICS: Final = 1_000
 BATCH_PARAMS: Final = 100
 BATCH_TAGS: Final = 100
 BATCH_ENTITIES: Final = 1_000
@@ -34,8 +36,17 @@ BATCH_BYTES: Final = 900_000
 ARTIFACT_TEXT_LIMIT: Final = 1_000_000
 """Bytes of one artifact sent inline; larger ones are files."""
 
+PATH_LIMIT: Final = 1_024
+PATH_PART_LIMIT: Final = 250
+"""Bytes of an artifact path and of one of its parts; most file systems store parts of 255 bytes."""
+
+TIME_LIMIT: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999, beyond which no calendar shows a time."""
+
+_DATASET_LIMITS: Final = {"name": 500, "digest": 36, "source": 65_535, "source_type": 36, "context": 500}
+"""Characters. Source: mlflow/utils/validation.py and the columns of mlflow/store/tracking/dbmodels/models.py."""
+
 _INT64: Final = 2**63
-_KEY: Final = re.compile(r"[\w.\-/ :]+")
 
 Json = dict[str, Any]
 
@@ -60,6 +71,18 @@ class RunContent:
     """Sentences about what MLflow will store otherwise than given."""
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The content of one log-batch request."""
+
+    metrics: list[Json]
+    params: list[Json]
+    tags: list[Json]
+
+    def __len__(self) -> int:
+        return len(self.metrics) + len(self.params) + len(self.tags)
+
+
 def run_content(
     *,
     params: Mapping[str, Any],
@@ -77,22 +100,23 @@ def run_content(
     """
     points = tuple(point for key, value in metrics.items() for point in _metric_points(key, value, step or 0))
     return RunContent(
-        params=_texts("param", params, PARAM_VALUE_LIMIT),
+        params=checked_texts("param", params, PARAM_VALUE_LIMIT),
         metrics=points,
-        tags=_tags(tags),
+        tags=writable_tags(tags),
         datasets=tuple(_dataset(dataset) for dataset in datasets),
         artifacts={artifact_path(path): _artifact(path, content) for path, content in (artifacts or {}).items()},
         warnings=_warnings(points),
     )
 
 
-def batches(content: RunContent, started: int) -> Iterator[tuple[list[Json], list[Json], list[Json]]]:
-    """The content as (metrics, params, tags) of as many log-batch requests as MLflow's limits demand.
+def batches(content: RunContent, started: int, *, last_tags: Mapping[str, str] | None = None) -> list[Batch]:
+    """The content as the fewest log-batch requests that MLflow's limits allow.
 
-    `started` is the time, in UTC milliseconds, of metrics that carry none.
+    Args: started: time, in UTC milliseconds, of metrics that carry none.
+        last_tags: tags that must not be there before everything else is: they go with the last request.
     """
-    params = [{"key": key, "value": value} for key, value in content.params.items()]
-    tags = [{"key": key, "value": value} for key, value in content.tags.items()]
+    params = pairs(content.params)
+    tags = pairs(content.tags)
     metrics = [
         {
             "key": metric.key,
@@ -102,20 +126,28 @@ def batches(content: RunContent, started: int) -> Iterator[tuple[list[Json], lis
         }
         for metric in content.metrics
     ]
+    last = pairs(last_tags or {})
+    made: list[Batch] = []
     while metrics or params or tags:
-        room = BATCH_BYTES
+        # Room is kept in every batch, as each may turn out to be the last.
+        room = BATCH_BYTES - sum(map(_size, last))
         batch_params, room = _take(params, BATCH_PARAMS, room)
-        batch_tags, room = _take(tags, BATCH_TAGS, room)
-        left = BATCH_ENTITIES - len(batch_params) - len(batch_tags)
-        batch_metrics, room = _take(metrics, min(BATCH_METRICS, left), room)
-        yield batch_metrics, batch_params, batch_tags
+        batch_tags, room = _take(tags, BATCH_TAGS - len(last), room)
+        left = BATCH_ENTITIES - len(batch_params) - len(batch_tags) - len(last)
+        batch_metrics, room = _take(metrics, left, room)
+        made.append(Batch(batch_metrics, batch_params, batch_tags))
+    if last and not made:
+        return [Batch([], [], last)]
+    if last:
+        made[-1].tags.extend(last)
+    return made
 
 
 def _take(items: list[Json], count: int, room: int) -> tuple[list[Json], int]:
     """Moves items from the front of a list while they fit; returns them and the bytes that stay free."""
     taken: list[Json] = []
     for item in items[:count]:
-        size = len(json.dumps(item))
+        size = _size(item)
         if size > room:
             break
         room -= size
@@ -124,41 +156,76 @@ def _take(items: list[Json], count: int, room: int) -> tuple[list[Json], int]:
     return taken, room
 
 
+def _size(item: Json) -> int:
+    return len(json.dumps(item))
+
+
 def artifact_path(path: str) -> str:
     """The path, if it stays inside the run's artifacts whoever reads it.
 
-    Raises: InvalidInputError: absolute, climbing, encoded or holding characters no artifact path has.
+    Raises: InvalidInputError: absolute, leading out, encoded, or with a part that no file system stores.
     """
     parts = path.split("/")
-    hostile = (
-        not path
-        or len(path.encode("utf-8", "replace")) > 1_024
-        or any(part in ("", ".", "..") for part in parts)
-        or any(character in path for character in "\\%\0")
-        or any(ord(character) < 32 or ord(character) == 127 for character in path)
+    bad = (
+        len(path.encode("utf-8", "replace")) > PATH_LIMIT
+        or any(part in ("", ".", "..") or part != part.strip() for part in parts)
+        or any(len(part.encode("utf-8", "replace")) > PATH_PART_LIMIT for part in parts)
+        or any(character in path for character in "\\%")
+        or any(unicodedata.category(character) in ("Cc", "Cs") for character in path)
         or ":" in parts[0]
     )
-    if hostile:
+    if bad:
         raise InvalidInputError(
-            f"{path!r} is no artifact path. Give a relative one with / between its parts, such as plots/roc.png."
+            f"'{shown(path)}' is not an artifact path. Give a relative one with / between its parts, such as "
+            f"plots/roc.png; a part has at most {PATH_PART_LIMIT} bytes."
         )
     return path
 
 
+def need_separate_paths(paths: Sequence[str]) -> None:
+    """Raises: InvalidInputError: one artifact would replace another, or is a folder where another is a file."""
+    files: set[str] = set()
+    for path in paths:
+        if path in files:
+            raise InvalidInputError(f"Two artifacts have the path '{shown(path)}'; the second would replace the first.")
+        files.add(path)
+    for path in paths:
+        above = path.rpartition("/")[0]
+        while above:
+            if above in files:
+                raise InvalidInputError(
+                    f"Artifact '{shown(above)}' is a file, so there can be no folder of that name for '{shown(path)}'."
+                )
+            above = above.rpartition("/")[0]
+
+
+def checked_time(what: str, value: int) -> int:
+    """UTC milliseconds. Raises: InvalidInputError: before 1970, or so large that it must be another unit."""
+    if value < 0:
+        raise InvalidInputError(f"{what} is {value}: times are UTC milliseconds since 1970, not negative.")
+    if value > TIME_LIMIT:
+        raise InvalidInputError(
+            f"{what} is {shown(value)}, beyond the year 9999. Give UTC milliseconds, not micro- or nanoseconds."
+        )
+    return value
+
+
 def _metric_points(key: str, value: Any, step: int) -> Iterator[Metric]:
-    _check_key("metric", key)
+    check_key("metric", key)
     if not isinstance(value, list | tuple):
         yield Metric(key, _number(key, value), _whole(key, "step", step), None)
         return
+    if not value:
+        raise InvalidInputError(f"Metric '{key}' has no points. Give a number, or a series of [step, value].")
     for point in cast("Sequence[Any]", value):
         if not isinstance(point, list | tuple) or len(cast("Sequence[Any]", point)) not in (2, 3):
             raise InvalidInputError(
-                f"Metric '{key}' has the point {point!r}. A point is [step, value] or [step, value, timestamp_ms]."
+                f"Metric '{key}' has the point {shown(cast(object, point))}. "
+                "A point is [step, value] or [step, value, timestamp_ms]."
             )
         at, number, *time = cast("Sequence[Any]", point)
-        yield Metric(
-            key, _number(key, number), _whole(key, "step", at), _whole(key, "timestamp", time[0]) if time else None
-        )
+        timestamp = checked_time(f"A timestamp of metric '{key}'", _whole(key, "timestamp", time[0])) if time else None
+        yield Metric(key, _number(key, number), _whole(key, "step", at), timestamp)
 
 
 def _number(key: str, value: Any) -> float:
@@ -168,64 +235,32 @@ def _number(key: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         raise InvalidInputError(
-            f"Metric '{key}' is {value!r}; metrics are numbers ('NaN' and 'Infinity' are read as such). "
+            f"Metric '{key}' is '{shown(value)}'; metrics are numbers ('NaN' and 'Infinity' are read as such). "
             "Text belongs in params or tags."
         ) from None
 
 
 def _whole(key: str, what: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or int(value) != value:
-        raise InvalidInputError(f"Metric '{key}' has the {what} {value!r}; a {what} is a whole number.")
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole:
+        raise InvalidInputError(f"Metric '{key}' has the {what} {shown(value)}; a {what} is a whole number.")
     if not -_INT64 <= value < _INT64:
-        raise InvalidInputError(f"Metric '{key}' has the {what} {value}, which does not fit into 64 bits.")
+        raise InvalidInputError(f"Metric '{key}' has the {what} {shown(value)}, which does not fit into 64 bits.")
     return int(value)
 
 
-def _texts(kind: str, values: Mapping[str, Any], limit: int) -> dict[str, str]:
-    texts: dict[str, str] = {}
-    for key, value in values.items():
-        _check_key(kind, key)
-        text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, dict | list) else str(value)
-        _check_text(kind, key, text, limit)
-        texts[key] = text
-    return texts
-
-
-def _tags(tags: Mapping[str, Any]) -> dict[str, str]:
-    for key in tags:
-        if tag_names.is_reserved(key):
-            raise InvalidInputError(tag_names.RESERVED_TAG.format(key=key))
-    return _texts("tag", tags, TAG_VALUE_LIMIT)
-
-
-def _check_key(kind: str, key: str) -> None:
-    if len(key) > KEY_LIMIT:
-        raise InvalidInputError(f"The {kind} name '{key[:40]}…' has {len(key):,} characters; MLflow takes {KEY_LIMIT}.")
-    bad = not _KEY.fullmatch(key) or key.startswith("/") or any(part in ("", ".", "..") for part in key.split("/"))
-    if bad:
-        raise InvalidInputError(
-            f"MLflow takes no {kind} named {key!r}. Letters, digits and _ - . : / and spaces may be used; "
-            "a / separates parts that are not empty."
-        )
-
-
-def _check_text(kind: str, key: str, text: str, limit: int) -> None:
-    if len(text) > limit:
-        raise InvalidInputError(
-            f"The value of {kind} '{key}' has {len(text):,} characters; MLflow keeps {limit:,} and would cut the "
-            "rest without a word. Put long text into artifacts."
-        )
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InvalidInputError(f"The value of {kind} '{key}' is not valid Unicode (a lone surrogate).") from None
-
-
 def _dataset(dataset: Mapping[str, Any]) -> Dataset:
-    known = ("name", "digest", "source", "source_type", "context")
     fields = {key: str(value) for key, value in dataset.items()}
-    if not fields.get("name") or any(key not in known for key in fields):
-        raise InvalidInputError(f"A dataset has a name and may have {', '.join(known[1:])}; got {dict(dataset)!r}.")
+    if not fields.get("name", "").strip() or any(key not in _DATASET_LIMITS for key in fields):
+        others = ", ".join(key for key in _DATASET_LIMITS if key != "name")
+        raise InvalidInputError(f"A dataset has a name and may have {others}; got {shown(dict(dataset))}.")
+    for key, value in fields.items():
+        if len(value) > _DATASET_LIMITS[key]:
+            raise InvalidInputError(
+                f"The {key} of dataset '{shown(fields['name'])}' has {len(value):,} characters; "
+                f"MLflow takes {_DATASET_LIMITS[key]:,}."
+            )
+        need_unicode(f"The {key} of a dataset", value)
     source = fields.get("source", "")
     # MLflow tells datasets apart by name and digest; without a digest the source stands for the data.
     digest = fields.get("digest") or hashlib.sha256(f"{fields['name']}\n{source}".encode()).hexdigest()[:8]

@@ -1,13 +1,12 @@
-"""Runs: search, read, change and delete them. recording.py writes new ones."""
+"""Runs: search and read them. recording.py writes new ones, run_changes.py changes them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from mcp_server.errors import NotFoundError
-from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Experiment, Run
 from mcp_server.mlflow_integration.operations.filters import Clause, join_clauses, parse_filter, since_clause
 from mcp_server.mlflow_integration.operations.order_by import order_column
@@ -86,27 +85,6 @@ class Tracking:
             return (await self._api.get_experiment(experiment_id)).name
         except NotFoundError:
             return experiment_id
-
-    async def update_run(
-        self, reference: str, *, name: str, description: str | None, tags: Mapping[str, str], restore: bool
-    ) -> Run:
-        run = await self.references.run(reference)
-        if restore and run.lifecycle_stage == "deleted":
-            await self._api.restore_run(run.run_id)
-        if name and name != run.run_name:
-            await self._api.update_run(run.run_id, run_name=name)
-        note = {} if description is None else {tag_names.NOTE: description}
-        for key, value in {**tags, **note}.items():
-            await self._api.set_run_tag(run.run_id, key, value)
-        return await self._api.get_run(run.run_id)
-
-    async def delete_runs(self, references: Sequence[str]) -> tuple[Run, ...]:
-        """Moves runs to the deleted stage, from which update_run restores them. All are found before one is deleted."""
-        runs = await self.references.runs(references)
-        for run in runs:
-            if run.lifecycle_stage != "deleted":
-                await self._api.delete_run(run.run_id)
-        return runs
 
     def run_url(self, run: Run) -> str:
         """Page of a run in MLflow's UI; empty where the store has none."""
