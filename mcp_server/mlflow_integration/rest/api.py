@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from mcp_server.mlflow_integration.rest.conversion import Json
 from mcp_server.mlflow_integration.rest.error_responses import failure, json_object, nonsense, not_mlflow
+from mcp_server.mlflow_integration.rest.fields import Json, required_text
 from mcp_server.mlflow_integration.rest.transport import Method, Params, Transport
 
 
@@ -51,10 +51,7 @@ class RestApi:
         return cast(Json, part)
 
     def _id(self, found: Json, key: str) -> str:
-        value = str(found.get(key, ""))
-        if not value:
-            raise nonsense(self._address)
-        return value
+        return required_text(found, key)
 
     async def _read(self, route: str, params: Params, limit: int) -> bytes:
         reply = await self._transport.request(
@@ -68,6 +65,11 @@ class RestApi:
 def present(**fields: Any) -> Json:
     """The fields that are set: MLflow's JSON leaves out what is absent."""
     return {key: value for key, value in fields.items() if value is not None and value != "" and value != []}
+
+
+def same(one: str, other: str) -> bool:
+    """Whether a store may take one name or id for the other: MySQL ignores case and trailing spaces."""
+    return one.casefold().rstrip() == other.casefold().rstrip()
 
 
 def pairs(values: Mapping[str, str]) -> list[Json]:

@@ -5,6 +5,7 @@ The texts are ours. Of MLflow's own words only those pass that name the caller's
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
@@ -77,9 +78,17 @@ def not_mlflow(address: str) -> UnreachableError:
     )
 
 
+def misdirected(address: str, kind: str, asked: str) -> TrackingServerError:
+    """For an answer about something else than what was asked for, as a broken cache gives."""
+    return TrackingServerError(
+        f"MLflow at {address} was asked for {kind} {asked} and answered with another one. A proxy or cache between "
+        "it and this server mixes up answers."
+    )
+
+
 def nonsense(address: str) -> TrackingServerError:
     """For a reply that lacks what it must name."""
-    return TrackingServerError(f"MLflow at {address} said yes but named nothing it made.")
+    return TrackingServerError(f"MLflow at {address} reported success, but its answer lacks what was asked for.")
 
 
 def json_object(body: bytes) -> dict[str, Any] | None:
@@ -87,7 +96,11 @@ def json_object(body: bytes) -> dict[str, Any] | None:
     try:
         value = from_json(body)
     except ValueError:
-        return None
+        # Half a character (a lone surrogate) is valid JSON to MLflow, and not to pydantic.
+        try:
+            value = json.loads(body)
+        except (ValueError, RecursionError):
+            return None
     return cast(dict[str, Any], value) if isinstance(value, dict) else None
 
 

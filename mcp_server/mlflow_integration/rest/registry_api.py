@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mcp_server.mlflow_integration.entities import ModelVersion, Page, RegisteredModel
-from mcp_server.mlflow_integration.rest.api import RestApi, pairs, present
+from mcp_server.mlflow_integration.rest.api import RestApi, pairs, present, same
 from mcp_server.mlflow_integration.rest.conversion import model_version_of, page_of, registered_model_of
-from mcp_server.mlflow_integration.rest.error_responses import nonsense
+from mcp_server.mlflow_integration.rest.error_responses import misdirected
 
 
 class RegistryApi(RestApi):
@@ -68,7 +68,10 @@ class RegistryApi(RestApi):
 
     async def get_model_version(self, name: str, version: str) -> ModelVersion:
         found = await self._get("2.0/mlflow/model-versions/get", name=name, version=version)
-        return model_version_of(self._part(found, "model_version"))
+        answered = model_version_of(self._part(found, "model_version"))
+        if not (same(answered.name, name) and same(answered.version, version)):
+            raise misdirected(self._address, "model version", f"{name} {version}")
+        return answered
 
     async def create_model_version(
         self, name: str, source: str, *, run_id: str, model_id: str, description: str, tags: Mapping[str, str]
@@ -79,10 +82,7 @@ class RegistryApi(RestApi):
                 name=name, source=source, run_id=run_id, model_id=model_id, description=description, tags=pairs(tags)
             ),
         )
-        version = model_version_of(self._part(made, "model_version"))
-        if not version.version:
-            raise nonsense(self._address)
-        return version
+        return model_version_of(self._part(made, "model_version"))
 
     async def set_model_version_tag(self, name: str, version: str, key: str, value: str) -> None:
         await self._post("model-versions/set-tag", idempotent=True, name=name, version=version, key=key, value=value)

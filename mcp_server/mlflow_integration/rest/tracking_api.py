@@ -8,17 +8,17 @@ from urllib.parse import quote
 
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Artifact, Dataset, Experiment, LoggedModel, MetricPoint, Page, Run
-from mcp_server.mlflow_integration.rest.api import RestApi, pairs, present
+from mcp_server.mlflow_integration.rest.api import RestApi, pairs, present, same
 from mcp_server.mlflow_integration.rest.conversion import (
-    Json,
+    artifact_of,
     experiment_of,
-    listed,
     logged_model_of,
     page_of,
     point_of,
     run_of,
 )
-from mcp_server.mlflow_integration.rest.error_responses import failure, nonsense
+from mcp_server.mlflow_integration.rest.error_responses import failure, misdirected
+from mcp_server.mlflow_integration.rest.fields import Json, listed, required_text, text
 
 ViewType = Literal["ACTIVE_ONLY", "DELETED_ONLY", "ALL"]
 
@@ -55,7 +55,10 @@ class TrackingApi(RestApi):
 
     async def get_experiment(self, experiment_id: str) -> Experiment:
         found = await self._get("2.0/mlflow/experiments/get", experiment_id=experiment_id)
-        return experiment_of(self._part(found, "experiment"))
+        experiment = experiment_of(self._part(found, "experiment"))
+        if not same(experiment.experiment_id, experiment_id):
+            raise misdirected(self._address, "experiment", experiment_id)
+        return experiment
 
     async def get_experiment_by_name(self, name: str) -> Experiment:
         found = await self._get("2.0/mlflow/experiments/get-by-name", experiment_name=name)
@@ -106,7 +109,10 @@ class TrackingApi(RestApi):
 
     async def get_run(self, run_id: str) -> Run:
         found = await self._get("2.0/mlflow/runs/get", run_id=run_id)
-        return run_of(self._part(found, "run"))
+        run = run_of(self._part(found, "run"))
+        if not same(run.run_id, run_id):
+            raise misdirected(self._address, "run", run_id)
+        return run
 
     async def create_run(self, experiment_id: str, run_name: str, start_time: int, tags: Mapping[str, str]) -> Run:
         made = await self._post(
@@ -117,10 +123,7 @@ class TrackingApi(RestApi):
             start_time=start_time,
             tags=pairs(tags),
         )
-        run = run_of(self._part(made, "run"))
-        if not run.run_id:
-            raise nonsense(self._address)
-        return run
+        return run_of(self._part(made, "run"))
 
     async def update_run(
         self, run_id: str, *, status: str = "", end_time: int | None = None, run_name: str = ""
@@ -180,7 +183,7 @@ class TrackingApi(RestApi):
         )
         by_run: dict[str, list[MetricPoint]] = {}
         for metric in listed(found, "metrics"):
-            by_run.setdefault(metric["run_id"], []).append(point_of(metric))
+            by_run.setdefault(required_text(metric, "run_id"), []).append(point_of(metric))
         return by_run
 
     # Artifacts
@@ -191,11 +194,8 @@ class TrackingApi(RestApi):
         token = ""
         while True:
             found = await self._get("2.0/mlflow/artifacts/list", run_id=run_id, **present(path=path, page_token=token))
-            files += [
-                Artifact(path=f["path"], is_dir=bool(f.get("is_dir")), file_size=int(f.get("file_size", 0)))
-                for f in listed(found, "files")
-            ]
-            token = found.get("next_page_token", "")
+            files += [artifact_of(f) for f in listed(found, "files")]
+            token = text(found, "next_page_token")
             if not token:
                 return tuple(files)
 
