@@ -43,9 +43,9 @@ def describe_model(texts: Mapping[str, str]) -> ModelFiles:
         outputs=_columns(signature.get("outputs")),
         input_example="yes" if model.get("saved_input_example_info") else "",
         flavors=", ".join(sorted(_mapping(model.get("flavors")))),
-        model_size=str(model.get("model_size_bytes") or ""),
-        python=str(pyfunc.get("python_version") or ""),
-        mlflow=str(model.get("mlflow_version") or ""),
+        model_size=_scalar(model.get("model_size_bytes")),
+        python=_scalar(pyfunc.get("python_version")),
+        mlflow=_scalar(model.get("mlflow_version")),
         requirements=_requirements(texts.get("requirements.txt", "")),
     )
 
@@ -61,6 +61,11 @@ def _yaml(text: str) -> dict[str, Any]:
 
 def _mapping(value: object) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _scalar(value: object) -> str:
+    # Not of anything else: a few YAML aliases make a value whose text fills the memory.
+    return str(value) if isinstance(value, str | int | float) else ""
 
 
 def _columns(schema: object) -> str:

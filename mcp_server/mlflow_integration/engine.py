@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from mcp_server.mlflow_integration.locate import LocalStore, Location, is_http, locate, private_folder
+from mcp_server.mlflow_integration.operations.artifacts import Artifacts
 from mcp_server.mlflow_integration.operations.experiments import Experiments
 from mcp_server.mlflow_integration.operations.metric_history import MetricHistory
 from mcp_server.mlflow_integration.operations.model_sources import ModelSources
@@ -17,6 +19,7 @@ from mcp_server.mlflow_integration.operations.registering import Registering
 from mcp_server.mlflow_integration.operations.registry import Registry
 from mcp_server.mlflow_integration.operations.run_changes import RunChanges
 from mcp_server.mlflow_integration.operations.runs import Tracking
+from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactsApi
 from mcp_server.mlflow_integration.rest.http_transport import HttpTransport
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
@@ -43,6 +46,7 @@ class Engine:
     registry: Registry
     registering: Registering
     promotions: Promotions
+    artifacts: Artifacts
     transports: tuple[Transport, ...]
 
     def warm_up(self) -> None:
@@ -74,6 +78,7 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
     registry_ui_url = location.shown_registry_uri if is_http(location.registry_uri) else ""
     models = Registry(registry_api, api, references, registry_ui_url)
     experiments = Experiments(api, references, location.ui_url)
+    artifacts_api = ArtifactsApi(tracking, location.shown_uri)
     return Engine(
         settings=settings,
         location=location,
@@ -87,8 +92,14 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
         registry=models,
         registering=Registering(registry_api, models, ModelSources(api, references, models)),
         promotions=Promotions(registry_api),
+        artifacts=Artifacts(artifacts_api, api, models, references, _host(location)),
         transports=(tracking,) if registry is tracking else (tracking, registry),
     )
+
+
+def _host(location: Location) -> str:
+    """Of a tracking server; some name themselves in the locations of their artifacts."""
+    return (urlsplit(location.tracking_uri).hostname or "") if is_http(location.tracking_uri) else ""
 
 
 def open_transports(location: Location, settings: Settings) -> tuple[Transport, Transport]:

@@ -11,7 +11,18 @@ from typing import Final
 from mcp_server.errors import SettingsError
 from mcp_server.settings import Settings
 from mcp_server.suggestions import did_you_mean
-from mcp_server.tools import analysis, diagnosis, experiments, promotion, registry, runs, server, summaries, sweeps
+from mcp_server.tools import (
+    analysis,
+    artifacts,
+    diagnosis,
+    experiments,
+    promotion,
+    registry,
+    runs,
+    server,
+    summaries,
+    sweeps,
+)
 from mcp_server.tools._define import Definition, destroys, reads, writes
 
 TOOLSETS: Final[dict[str, tuple[Definition, ...]]] = {
@@ -38,6 +49,10 @@ TOOLSETS: Final[dict[str, tuple[Definition, ...]]] = {
         reads(summaries.summarize_experiment),
         reads(sweeps.analyze_params),
         reads(diagnosis.diagnose_run),
+    ),
+    "artifacts": (
+        reads(artifacts.list_artifacts),
+        reads(artifacts.read_artifact),
     ),
     "registry": (
         reads(registry.search_models),

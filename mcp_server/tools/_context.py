@@ -9,6 +9,7 @@ from mcp.server.mcpserver import Context, Resolve
 
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.mlflow_integration.operations import (
+    artifacts,
     experiments,
     metric_history,
     open_runs,
@@ -70,6 +71,10 @@ async def _registering(context: Context[Any, Any]) -> registering.Registering:
     return context_of(context).engine.registering
 
 
+async def _artifacts(context: Context[Any, Any]) -> artifacts.Artifacts:
+    return context_of(context).engine.artifacts
+
+
 async def _promotions(context: Context[Any, Any]) -> promotion.Promotions:
     return context_of(context).engine.promotions
 
@@ -94,6 +99,7 @@ RunChanges = Annotated[run_changes.RunChanges, Resolve(_run_changes)]
 Recording = Annotated[recording.Recording, Resolve(_recording)]
 Registry = Annotated[registry.Registry, Resolve(_registry)]
 Registering = Annotated[registering.Registering, Resolve(_registering)]
+Artifacts = Annotated[artifacts.Artifacts, Resolve(_artifacts)]
 Promotions = Annotated[promotion.Promotions, Resolve(_promotions)]
 Policy = Annotated[PromotionPolicy, Resolve(_policy)]
 Caller = Annotated[str, Resolve(_caller)]

@@ -9,19 +9,21 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import anyio
-from anyio import CapacityLimiter, to_thread
+from anyio import CancelScope, CapacityLimiter, to_thread
 
 from mcp_server.errors import TrackingServerError, UnreachableError
 from mcp_server.mlflow_integration.local import mlflow_internals, preparation
 from mcp_server.mlflow_integration.local.environment import THREADS, prepare_environment
+from mcp_server.mlflow_integration.local.open_reply import OpenReply
 from mcp_server.mlflow_integration.local.private_folder import PrivateFolder
 from mcp_server.mlflow_integration.locate import LocalStore
 from mcp_server.mlflow_integration.rest.transport import (
@@ -30,6 +32,7 @@ from mcp_server.mlflow_integration.rest.transport import (
     Method,
     Params,
     Reply,
+    StreamedReply,
     encoded,
     is_busy,
 )
@@ -97,6 +100,36 @@ class InProcessTransport:
             return await to_thread.run_sync(carry, abandon_on_cancel=True, limiter=self._limiter)
         finally:
             abandoned.set()
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, params: Params | None = None, headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[StreamedReply]:
+        """One GET; each piece is read in a thread of its own, and what the application opened is closed at the end."""
+        asked = encoded(params, None, None, headers)
+        abandoned = threading.Event()
+
+        def begin() -> OpenReply:
+            reply = OpenReply(self._application().result(), path, asked)
+            if abandoned.is_set():
+                reply.close()
+            return reply
+
+        try:
+            opened = await to_thread.run_sync(begin, abandon_on_cancel=True, limiter=self._limiter)
+        except BaseException:
+            abandoned.set()
+            raise
+
+        async def pieces() -> AsyncGenerator[bytes]:
+            while piece := await to_thread.run_sync(opened.read, limiter=self._limiter):
+                yield piece
+
+        try:
+            yield StreamedReply(opened.status, opened.headers, pieces())
+        finally:
+            with CancelScope(shield=True):
+                await to_thread.run_sync(opened.close)
 
     def close(self) -> None:
         """Give the store up; the last one to do so removes a temporary store from the disk. Safe to call twice."""

@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
+from urllib.parse import unquote
 
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Dataset
@@ -170,7 +171,8 @@ def artifact_path(path: str) -> str:
         len(path.encode("utf-8", "replace")) > PATH_LIMIT
         or any(part in ("", ".", "..") or part != part.strip() for part in parts)
         or any(len(part.encode("utf-8", "replace")) > PATH_PART_LIMIT for part in parts)
-        or any(character in path for character in "\\%")
+        or "\\" in path
+        or unquote(path) != path  # MLflow decodes a path before it looks for the file.
         or any(unicodedata.category(character) in ("Cc", "Cs") for character in path)
         or ":" in parts[0]
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
 
 import anyio
@@ -15,7 +15,16 @@ from mcp_server.errors import SettingsError, TrackingServerError, UnreachableErr
 from mcp_server.mlflow_integration.locate import read_server_address
 from mcp_server.mlflow_integration.rest.credentials import authorization, header_text
 from mcp_server.mlflow_integration.rest.http_failures import explain
-from mcp_server.mlflow_integration.rest.transport import RETRY_WAITS_SECONDS, Method, Params, Reply, encoded, is_busy
+from mcp_server.mlflow_integration.rest.transport import (
+    RETRY_WAITS_SECONDS,
+    STREAM_PIECE,
+    Method,
+    Params,
+    Reply,
+    StreamedReply,
+    encoded,
+    is_busy,
+)
 from mcp_server.settings import Settings
 
 REQUESTS_IN_FLIGHT: Final = 8
@@ -78,6 +87,33 @@ class HttpTransport:
         url = f"{self.address}{path}?{asked.query}" if asked.query else self.address + path
         request = client.build_request(method, url, content=asked.body, headers=dict(asked.headers))
         return await self._carry(client, request, idempotent=idempotent)
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, params: Params | None = None, headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[StreamedReply]:
+        """One GET, not repeated: the reader may have used its beginning."""
+        client = self._opened()
+        # A range is one of the bytes as they are stored, not of a compressed form.
+        asked = encoded(params, None, None, {"Accept-Encoding": "identity", **(headers or {})})
+        url = f"{self.address}{path}?{asked.query}" if asked.query else self.address + path
+        request = client.build_request("GET", url, headers=dict(asked.headers))
+        try:
+            response = await client.send(request, stream=True)
+            async with aclosing(response):
+                if 300 <= response.status_code < 400:
+                    raise self._redirected(response)
+                yield StreamedReply(response.status_code, dict(response.headers), response.aiter_bytes(STREAM_PIECE))
+        except httpx2.DecodingError:
+            raise TrackingServerError(f"The answer of {self.address} arrived garbled.") from None
+        except httpx2.TransportError as error:
+            failure, _ = explain(
+                error,
+                self.address,
+                connect_timeout_seconds=self._settings.connect_timeout_seconds,
+                read_timeout_seconds=READ_TIMEOUT_SECONDS,
+            )
+            raise failure from None
 
     def warm_up(self) -> None:
         """Nothing takes long here."""

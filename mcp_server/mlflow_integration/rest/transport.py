@@ -8,7 +8,8 @@ reaches by a plugin. Nothing above knows which.
 from __future__ import annotations
 
 import json as json_module
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 from urllib.parse import urlencode
@@ -24,6 +25,10 @@ RETRY_WAITS_SECONDS: Final = (0.2, 0.6)
 """Waits before the second and the third try: together well under the second that a caller notices."""
 
 
+STREAM_PIECE: Final = 256 * 1024
+"""Bytes of one piece of a streamed body."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What came back, whatever its status: the meaning of a status is for `api.py` to judge."""
@@ -32,6 +37,16 @@ class Reply:
     headers: Mapping[str, str]
     """Header names in lower case."""
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedReply:
+    """A reply whose body arrives in pieces, as they are asked for."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Header names in lower case."""
+    pieces: AsyncIterator[bytes]
 
 
 class Transport(Protocol):
@@ -56,6 +71,15 @@ class Transport(Protocol):
         headers: Mapping[str, str] | None = None,
         idempotent: bool,
     ) -> Reply: ...
+
+    def stream(
+        self, path: str, *, params: Params | None = None, headers: Mapping[str, str] | None = None
+    ) -> AbstractAsyncContextManager[StreamedReply]:
+        """One GET whose body is never held as a whole; leaving the context ends the transfer.
+
+        Raises: as `request`, also while pieces are read.
+        """
+        ...
 
     def warm_up(self) -> None:
         """Begins in the background what the first request would wait for."""
@@ -121,6 +145,12 @@ class UnusableTransport:
         headers: Mapping[str, str] | None = None,
         idempotent: bool,
     ) -> Reply:
+        """Raises: UnsupportedError: always, with the sentence."""
+        raise UnsupportedError(self._problem, carried_out=False)
+
+    def stream(
+        self, path: str, *, params: Params | None = None, headers: Mapping[str, str] | None = None
+    ) -> AbstractAsyncContextManager[StreamedReply]:
         """Raises: UnsupportedError: always, with the sentence."""
         raise UnsupportedError(self._problem, carried_out=False)
 

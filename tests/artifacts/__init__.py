@@ -1,0 +1,1 @@
+"""Artifacts: real files of real runs, read through every store."""
