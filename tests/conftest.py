@@ -184,12 +184,18 @@ async def connect(engine: Engine, era: str = "auto", *, closes: bool = True, cli
 def logged_model() -> Callable[..., str]:
     """Logs a small real scikit-learn model through MLflow's own client; gives the id of its run."""
 
-    def log(engine: Engine, *, accuracy: float = 0.9, names: tuple[str, ...] = ("model",)) -> str:
+    def log(
+        engine: Engine,
+        *,
+        accuracy: float = 0.9,
+        names: tuple[str, ...] = ("model",),
+        labels: tuple[int, int] = (0, 1),
+    ) -> str:
         # MLflow writes the URI into the environment, where the next Settings would find it.
         with pytest.MonkeyPatch.context() as patch:
             for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
                 patch.setenv(variable, "")
-            return log_models(store_uri(engine), accuracy, names)
+            return log_models(store_uri(engine), accuracy, names, labels)
 
     return log
 

@@ -6,8 +6,11 @@ import sys
 import warnings
 
 
-def log_models(uri: str, accuracy: float, names: tuple[str, ...]) -> str:
-    """Id of a run in the experiment `trained` that logged a small model under each name."""
+def log_models(uri: str, accuracy: float, names: tuple[str, ...], labels: tuple[int, int] = (0, 1)) -> str:
+    """Id of a run in the experiment `trained` that logged a small model under each name.
+
+    The models predict the two labels for [[0.0], [1.0]].
+    """
     import mlflow
     from sklearn.linear_model import LogisticRegression
 
@@ -17,7 +20,7 @@ def log_models(uri: str, accuracy: float, names: tuple[str, ...]) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's own, about saving models.
         with mlflow.start_run(run_name="trained") as run:
-            model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+            model = LogisticRegression().fit([[0.0], [1.0]], list(labels))
             mlflow.log_metric("accuracy", accuracy)
             mlflow.log_param("C", 1.0)
             for name in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -12,23 +13,69 @@ import pytest
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.mlflow_integration.operations.promotion_history import Pointer
 from tests.conftest import connect, store_uri
+from tests.registry_world import MLMODEL, logged_run, registered
 
-PREDICT = """
-import sys, warnings
-warnings.simplefilter("ignore")
-import mlflow
-mlflow.set_tracking_uri(sys.argv[1])
-mlflow.set_registry_uri(sys.argv[1])
-by_alias = mlflow.pyfunc.load_model(f"models:/{sys.argv[2]}@champion").predict([[0.0], [1.0]])
-by_run = mlflow.pyfunc.load_model(f"runs:/{sys.argv[3]}/model").predict([[0.0], [1.0]])
-print(list(by_alias) == list(by_run))
+ROLL_BACK = """
+import anyio, json, sys
+from mcp.client import Client
+from mcp_server.mlflow_integration.engine import open_engine
+from mcp_server.server import build_server
+from mcp_server.settings import Settings
+
+async def main():
+    engine = open_engine(Settings.load(tracking_uri=sys.argv[1], confirm="never"))
+    async with Client(build_server(engine)) as client:
+        result = await client.call_tool("rollback_model", {"name": sys.argv[2]})
+    print(json.dumps(result.structured_content))
+    await engine.aclose()
+
+anyio.run(main)
 """
 
 
-async def test_a_model_is_registered_promoted_refused_rolled_back_and_loads(
+def predicted(engine: Engine, name: str) -> list[int]:
+    """What the champion that MLflow loads by its alias predicts for [[0.0], [1.0]]."""
+    import mlflow
+
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            patch.setenv(variable, "")
+        mlflow.set_tracking_uri(store_uri(engine))
+        mlflow.set_registry_uri(store_uri(engine))
+        model = mlflow.pyfunc.load_model(f"models:/{name}@champion")
+        return [int(value) for value in model.predict([[0.0], [1.0]])]
+
+
+async def test_the_champion_that_loads_is_the_one_that_was_promoted(
     engine: Engine, name: Any, logged_model: Callable[..., str]
 ):
-    """The whole life of a champion, with a model that scikit-learn trained and MLflow loads by its alias."""
+    """Three models that predict differently: after promotion, rollback, and rollback by another process."""
+    churn = name("churn")
+    labels = [(0, 1), (1, 0), (2, 3)]
+    async with connect(engine, confirm="never") as agent:
+        await agent.ask("get_server_info")  # Opens the store.
+        for number, pair in enumerate(labels):
+            run = logged_model(engine, accuracy=0.9 + number / 100, labels=pair)
+            await agent.ask("register_model", name=churn, run=run)
+        loaded: list[list[int]] = []
+        for version in (1, 2, 3):
+            await agent.ask("promote_model", name=churn, version=version)
+            loaded.append(predicted(engine, churn))
+        await agent.ask("rollback_model", name=churn)
+        loaded.append(predicted(engine, churn))
+        if engine.location.kind == "mock":  # A private store: no other process can open it.
+            await agent.ask("rollback_model", name=churn)
+        else:
+            done = await anyio.run_process([sys.executable, "-c", ROLL_BACK, store_uri(engine), churn])
+            assert json.loads(done.stdout)["version"] == "1"
+        loaded.append(predicted(engine, churn))
+    assert loaded == [[0, 1], [1, 0], [2, 3], [1, 0], [0, 1]]
+
+
+async def test_a_model_is_registered_promoted_refused_and_rolled_back(
+    engine: Engine, name: Any, logged_model: Callable[..., str]
+):
+    """The whole life of a champion."""
     churn = name("churn")
     async with connect(engine, confirm="never") as agent:
         await agent.ask("get_server_info")  # Opens the store.
@@ -43,7 +90,6 @@ async def test_a_model_is_registered_promoted_refused_rolled_back_and_loads(
         refused = await agent.ask("promote_model", name=churn, version="latest", gates=["metrics.accuracy > champion"])
         back = await agent.ask("rollback_model", name=churn, reason="drift")
         model = await agent.ask("get_model", name=churn)
-        predicted = await anyio.run_process([sys.executable, "-c", PREDICT, store_uri(engine), churn, good])
     assert (first["promoted"], first.get("previous_version")) == (True, None)
     assert (dry["promoted"], dry["previous_version"], dry["gates"]["rows"][0][1]) == (False, "1", "passed")
     assert (second["promoted"], second["version"], second["previous_version"]) == (True, "2", "1")
@@ -59,7 +105,6 @@ async def test_a_model_is_registered_promoted_refused_rolled_back_and_loads(
         ("promotion", "1", ""),
     ]
     assert events[0]["reason"] == "drift"
-    assert predicted.stdout.split() == [b"True"], predicted.stderr
 
 
 async def test_rolling_back_twice_goes_back_two_versions_also_for_another_client(
@@ -109,6 +154,55 @@ async def test_versions_are_compared_by_metrics_signature_and_requirements(
     assert accuracy[-1] == "v2"
     assert compared["requirements_equal"] >= 2
     assert "requirements" not in compared
+
+
+async def test_signatures_that_differ_are_put_side_by_side(engine: Engine, name: Any):
+    """What is the same in both, here the outputs, is not repeated."""
+    churn = name("churn")
+    longer = MLMODEL.replace('"type": "long", "required": true}', '"type": "double", "required": true}')
+    async with connect(engine) as agent:
+        for mlmodel in (MLMODEL, longer.replace("3.11.7", "3.12.1")):
+            await agent.ask("register_model", name=churn, run=await logged_run(agent, mlmodel=mlmodel))
+        compared = await agent.ask("compare_model_versions", name=churn, versions=[1, 2])
+        same = await agent.ask("compare_model_versions", name=churn, versions=["1", "version 1"])
+    assert compared["model"]["columns"] == ["what", "v1", "v2"]
+    assert compared["model"]["rows"] == [
+        ["inputs", "age: long", "age: double"],
+        ["python", "3.11.7", "3.12.1"],
+    ]
+    assert "model" not in same
+
+
+async def test_search_models_finds_by_part_of_the_name_filter_and_page(engine: Engine, name: Any):
+    """In any case; each model once, with newest version and aliases; the end has no token."""
+    stem = name("Sales")
+    async with connect(engine) as agent:
+        for number in range(3):
+            await registered(agent, f"{stem}-{number}", 0.9)
+        await agent.ask("register_model", name=f"{stem}-1", run=await logged_run(agent), alias="challenger")
+        await agent.ask("update_model", name=f"{stem}-2", tags={"task": stem})
+        found = await agent.rows("search_models", name_contains=stem.lower())
+        tagged = await agent.rows("search_models", filter_string=f"tags.task = '{stem}'")
+        seen: list[str] = []
+        page = await agent.ask("search_models", name_contains=stem, max_results=2)
+        while True:
+            seen += [row[0] for row in page["rows"]]
+            if "next_page_token" not in page:
+                break
+            page = await agent.ask(
+                "search_models", name_contains=stem, max_results=2, page_token=page["next_page_token"]
+            )
+        nothing = await agent.ask("search_models", name_contains=f"{stem}-none")
+    names = [f"{stem}-{number}" for number in range(3)]
+    assert [(row["name"], row["latest_version"], row["aliases"]) for row in found] == [
+        (names[0], "1", ""),
+        (names[1], "2", "challenger=2"),
+        (names[2], "1", ""),
+    ]
+    assert [row["name"] for row in tagged] == [names[2]]
+    assert seen == names
+    assert nothing["rows"] == []
+    assert "No registered model matches" in nothing["hint"]
 
 
 async def test_a_model_is_described_tagged_and_deleted(engine: Engine, name: Any, logged_model: Callable[..., str]):

@@ -98,7 +98,9 @@ async def get_model(
             "promotions": history_table(events) if events else None,
             "next_page_token": found.older,
             "url": registry.model_url(found.model.name),
-        }
+        },
+        resume=lambda shown: found.versions[shown - 1].version,
+        paged="versions",
     )
 
 
