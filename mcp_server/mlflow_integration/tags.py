@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from mcp_server.names import comparable
@@ -44,3 +45,8 @@ DATASET_CONTEXT: Final = "mlflow.data.context"
 def is_reserved(key: str) -> bool:
     """Whether a tag belongs to this server in some store: MySQL compares keys without case and accents."""
     return comparable(key).startswith(RESERVED_PREFIX)
+
+
+def written(tags: Iterable[str] | None, *, description: str = "", name: str = "") -> list[str]:
+    """The tags that a call writes to a run: MLflow keeps its description and its name as tags too."""
+    return [*(tags or ()), *([NOTE] if description else []), *([RUN_NAME] if name else [])]

@@ -16,7 +16,7 @@ from mcp_server.mlflow_integration.operations.run_content import RunContent, run
 from mcp_server.mlflow_integration.operations.run_drafts import RunDraft
 from mcp_server.rendering import Record, Table, moment
 from mcp_server.tools._confirm import Answer, Confirmation, ConfirmName, ask, need_yes
-from mcp_server.tools._context import OpenRuns, Recording, RunChanges, Tracking
+from mcp_server.tools._context import OpenRuns, Policy, Recording, RunChanges, Tracking
 from mcp_server.tools._params import (
     CommaSeparated,
     Datasets,
@@ -98,6 +98,7 @@ async def get_run(tracking: Tracking, run: RunRef) -> Record:
 async def log_run(
     tracking: Tracking,
     recording: Recording,
+    policy: Policy,
     experiment: WriteExperiment = "",
     run_name: RunName = "",
     params: Params | None = None,
@@ -122,6 +123,7 @@ async def log_run(
     Give an idempotency_key whenever the call might be repeated. For a run that goes on while you
     work use start_run, log_to_run and finish_run.
     """
+    policy.need_unprotected(tag_names.written(tags, description=description, name=run_name))
     content = run_content(
         params=params or {}, metrics=metrics or {}, tags=tags or {}, datasets=datasets or (), artifacts=artifacts
     )
@@ -145,6 +147,7 @@ async def log_run(
 async def start_run(
     tracking: Tracking,
     recording: Recording,
+    policy: Policy,
     experiment: WriteExperiment = "",
     run_name: RunName = "",
     params: Params | None = None,
@@ -157,6 +160,7 @@ async def start_run(
 
     For results that are complete already use log_run.
     """
+    policy.need_unprotected(tag_names.written(tags, description=description, name=run_name))
     content = run_content(params=params or {}, metrics={}, tags=tags or {})
     recorded = await recording.record(
         RunDraft(
@@ -175,6 +179,7 @@ async def start_run(
 async def log_to_run(
     tracking: Tracking,
     open_runs: OpenRuns,
+    policy: Policy,
     run: RunRef,
     params: Params | None = None,
     metrics: Metrics | None = None,
@@ -183,10 +188,11 @@ async def log_to_run(
     datasets: Datasets | None = None,
 ) -> Record:
     """Add params, metrics, tags or datasets to a run, open or ended. A param that is set cannot change."""
+    policy.need_unprotected(tag_names.written(tags))
     content = run_content(
         params=params or {}, metrics=metrics or {}, tags=tags or {}, datasets=datasets or (), step=step
     )
-    changed = await open_runs.log_to(run, content)
+    changed = await open_runs.log_to(run, content, protect_ended=policy.protects_metrics)
     return Record(
         {
             "run_id": changed.run_id,
@@ -231,6 +237,7 @@ async def finish_run(
 
 async def update_run(
     run_changes: RunChanges,
+    policy: Policy,
     runs: RunRefs,
     name: Annotated[str, Field(max_length=250, description="New name, of one run.")] = "",
     description: Description = "",
@@ -241,6 +248,7 @@ async def update_run(
 
     What is left out stays as it is; finish_run sets the status.
     """
+    policy.need_unprotected(tag_names.written(tags, description=description, name=name))
     changes = await run_changes.update(
         runs, name=name, description=description or None, tags=tags or {}, restore=restore
     )

@@ -35,13 +35,18 @@ class OpenRuns:
         self._api = api
         self._references = references
 
-    async def log_to(self, reference: str, content: RunContent, now: int | None = None) -> Run:
+    async def log_to(
+        self, reference: str, content: RunContent, now: int | None = None, *, protect_ended: bool = False
+    ) -> Run:
         """Adds to a run. Metrics without a time get `now` (UTC milliseconds; None is this moment).
 
+        With `protect_ended`, a run that has ended gets no further metrics and params.
         Raises: InvalidInputError: refused before anything was written. IncompleteWriteError: stopped half way; the
             text says how much was written.
         """
         run = need_active(await self._references.run(reference))
+        if protect_ended and (content.metrics or content.params):
+            _need_open(run)
         need_same_params(run, content.params)
         if not (content.params or content.metrics or content.tags or content.datasets):
             raise InvalidInputError("There is nothing to log: give params, metrics, tags or datasets.")
@@ -76,6 +81,16 @@ class OpenRuns:
         status_now = status or "FINISHED"
         await self._api.update_run(run.run_id, status=status_now, end_time=end)
         return Ended(replace(run, status=status_now, end_time=end), run.status, changed=True)
+
+
+def _need_open(run: Run) -> None:
+    """Raises: InvalidInputError: the run has ended."""
+    # A run that was set to RUNNING again keeps the time at which it had ended.
+    if run.status in ENDED or run.end_time:
+        raise InvalidInputError(
+            f"Run {run.run_id} has ended, and the promotion policy protects the metrics and params of ended runs: they "
+            "are evidence for gates. Nothing was written. log_run records other measurements as a run of their own."
+        )
 
 
 def need_same_params(run: Run, params: Mapping[str, str]) -> None:

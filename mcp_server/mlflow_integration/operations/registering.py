@@ -20,6 +20,7 @@ from mcp_server.mlflow_integration.operations.filters import quoted
 from mcp_server.mlflow_integration.operations.model_sources import ModelSource, ModelSources
 from mcp_server.mlflow_integration.operations.promotion_history import Pointer, pointer_of
 from mcp_server.mlflow_integration.operations.registry import Registry
+from mcp_server.mlflow_integration.operations.tag_values import need_unreserved
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
 from mcp_server.names import find_name, same_name
 from mcp_server.suggestions import closest
@@ -79,7 +80,7 @@ class Registering:
             several models. AlreadyExistsError: the name differs from an existing one only by case.
             InvalidInputError: the URI cannot be registered, or the alias belongs to another version.
         """
-        _need_writable(tags)
+        need_unreserved(tags)
         known = await self._known_model(name)
         source = await self._sources.find(run, model, model_uri)
         version = await self._existing(known, source) if known else None
@@ -103,7 +104,7 @@ class Registering:
 
         Raises: InvalidInputError: an alias without a version, or one that belongs to another version.
         """
-        _need_writable(tags)
+        need_unreserved(tags)
         if alias and not version:
             raise InvalidInputError("An alias belongs to a version: give version too.")
         model = await self._registry.model(name)
@@ -269,13 +270,6 @@ class Registering:
 
 def _as_source(version: ModelVersion) -> ModelSource:
     return ModelSource(f"models:/{version.name}/{version.version}", version.run_id, version.model_id)
-
-
-def _need_writable(tags: Mapping[str, str]) -> None:
-    """Raises: InvalidInputError: a tag is one that only this server writes."""
-    for key in tags:
-        if tag_names.is_reserved(key):
-            raise InvalidInputError(tag_names.RESERVED_TAG.format(key=key))
 
 
 def _need_free(model: RegisteredModel, pointer: Pointer, version: str) -> Pointer:
