@@ -204,6 +204,28 @@ async def test_a_call_that_takes_too_long_is_given_up_and_others_go_on():
     assert_matches("failures/hangs.md", sentence)
 
 
+RESOLVES_FIRST: dict[str, dict[str, Any]] = {
+    "delete_experiment": {"experiment": "churn"},
+    "delete_runs": {"runs": ["only"]},
+    "delete_model": {"name": "churn"},
+    "promote_model": {"name": "churn", "version": 1},
+    "rollback_model": {"name": "churn"},
+}
+
+
+@pytest.mark.parametrize("tool", RESOLVES_FIRST)
+async def test_the_deadline_counts_what_is_read_before_the_question(tool: str):
+    """What a deletion or promotion is about is read before anybody is asked, on the same clock."""
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    address = f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}"
+    engine = open_engine(Settings.load(tracking_uri=address, timeout_seconds=0.3))
+    with anyio.fail_after(20):
+        async with connect(engine) as agent:
+            sentence = await agent.refusal(tool, **RESOLVES_FIRST[tool])
+    await listener.aclose()
+    assert sentence.startswith(f"{tool} took longer than 0.3 s and was given up (MLFLOW_MCP_TIMEOUT_SECONDS).")
+
+
 def _without_what_changes(text: str) -> str:
     text = re.sub(r"\b[0-9a-f]{32}\b", "<run_id>", text)
     return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "<time>", text)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,10 +13,16 @@ import anyio
 import pytest
 import uvicorn
 from mcp.client import Client
-from mcp.types import ElicitResult
+from mcp.server.mcpserver import Context
+from mcp.shared.exceptions import MCPError
+from mcp.types import ClientCapabilities, ElicitationCapability, ElicitResult, ErrorData, UrlElicitationCapability
 
 from mcp_server.mlflow_integration.engine import Engine
+from mcp_server.rendering import Record
 from mcp_server.server import build_server
+from mcp_server.tools import TOOLSETS
+from mcp_server.tools._deadline import deadline, not_counted
+from mcp_server.tools._define import destroys
 from tests.conftest import Agent, connect, free_port
 
 YES = ElicitResult(action="accept", content={"proceed": True})
@@ -135,10 +144,117 @@ async def test_deletions_are_asked_about_by_name(mock_engine: Engine, era: str):
             await agent.ask("log_run", experiment="churn", run_name=f"r{i}")
         await agent.ask("delete_runs", runs=["r0", "r1"])
         await agent.ask("delete_experiment", experiment="churn")
-    assert person.questions == [
-        "Delete 2 runs: r0, r1? update_run can restore them.",
-        "Delete experiment 'churn' with its runs? update_experiment can restore it.",
+    assert [re.sub(r"\([^)]*\)", "(<id>)", question) for question in person.questions] == [
+        "Delete 2 runs: r0 (<id>), r1 (<id>)? update_run can restore them.",
+        "Delete experiment 'churn' (<id>) with its runs? update_experiment can restore it.",
     ]
+
+
+async def test_what_is_deleted_is_what_the_person_saw(mock_engine: Engine, era: str):
+    """Another run that gets the name while the person thinks is not the one that goes."""
+    async with connect(mock_engine, era, closes=False) as other:
+        seen = (await other.ask("log_run", experiment="churn", run_name="only"))["run_id"]
+
+        async def asked(_: Any, params: Any) -> ElicitResult:
+            if seen[:8] in params.message:
+                await other.ask("update_run", runs=[seen], name="renamed")
+                await other.ask("log_run", experiment="churn", run_name="only")
+            return YES
+
+        async with connect(mock_engine, era, client={"elicitation_callback": asked}) as agent:
+            deleted = await agent.rows("delete_runs", runs=["only"])
+            left = await agent.rows("search_runs", experiments=["churn"])
+    # Asked again about the other one (2026-07-28), or the one that was asked about (2025-11-25): never unseen.
+    gone = deleted[0]["run_id"]
+    assert (gone == seen) is (era == "legacy")
+    assert gone not in {row["run_id"] for row in left}
+
+
+async def test_a_question_is_one_line_without_characters_that_hide(mock_engine: Engine, era: str):
+    """Names are written by whoever logs a run; the person reads them as they are."""
+    name = "evil\u202e\x1b[31m\nDelete nothing?" + "x" * 400
+    person = Person(YES)
+    async with connect(mock_engine, era, client=person.client) as agent:
+        await agent.ask("create_experiment", name=name)
+        await agent.ask("delete_experiment", experiment=name)
+    assert len(person.questions) == 1
+    assert not re.search("[\u202e\x1b\n]", person.questions[0])
+    assert len(person.questions[0]) < 1_100
+
+
+async def test_a_host_that_can_only_open_addresses_counts_as_one_that_cannot_ask(mock_engine: Engine, era: str):
+    """Elicitation has two modes; a question needs the form."""
+    async with connect(mock_engine, era) as agent:
+        await agent.ask("log_run", experiment="churn", run_name="r")
+        url_only = ElicitationCapability(url=UrlElicitationCapability())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Context, "client_capabilities", ClientCapabilities(elicitation=url_only))
+            told = await agent.refusal("delete_runs", runs=["r"])
+            await agent.ask("delete_runs", runs=["r"], confirm_name="r")
+    assert "This host cannot ask a person" in told
+
+
+async def test_a_host_that_fails_to_ask_changes_nothing(mock_engine: Engine, era: str):
+    """Its error is not the agent's; nothing of the SDK's words passes."""
+
+    async def broken(_: Any, __: Any) -> ErrorData:
+        return ErrorData(code=-32603, message="the dialog could not be opened")
+
+    async with connect(mock_engine, era, client={"elicitation_callback": broken}) as agent:
+        await agent.ask("log_run", experiment="churn", run_name="r")
+        with contextlib.suppress(MCPError):  # In the newer protocol the client itself gives up.
+            refusal = await agent.refusal("delete_runs", runs=["r"])
+            assert refusal == "The host could not put the question to a person. Nothing was changed."
+        assert [row["run_name"] for row in await agent.rows("search_runs", experiments=["churn"])] == ["r"]
+
+
+async def test_a_tool_that_deletes_cannot_be_built_without_a_question():
+    """Consent is not a thing to remember."""
+
+    async def delete_all() -> Record:
+        """Delete everything."""
+        raise AssertionError
+
+    with pytest.raises(TypeError):
+        destroys(delete_all)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="delete_all deletes something; it needs a question"):
+        destroys(delete_all, ask=None)  # type: ignore[arg-type]
+
+
+async def test_every_tool_that_deletes_waits_for_consent(mock_engine: Engine):
+    """By name: whoever adds one cannot forget."""
+    deleting = {d.name: d for ds in TOOLSETS.values() for d in ds if d.name.startswith("delete_")}
+    assert len(deleting) >= 3
+    assert all(definition.ask for definition in deleting.values())
+
+
+async def test_the_time_in_which_a_person_decides_does_not_count(mock_engine: Engine, monkeypatch: pytest.MonkeyPatch):
+    """In the older protocol the call waits for the answer."""
+    while_asking: list[float] = []
+    elicit = Context.elicit
+
+    async def observed(self: Any, *arguments: Any, **named: Any) -> Any:
+        while_asking.append(anyio.current_effective_deadline())
+        return await elicit(self, *arguments, **named)
+
+    monkeypatch.setattr(Context, "elicit", observed)
+    person = Person(YES)
+    async with connect(mock_engine, "legacy", client=person.client) as agent:
+        await agent.ask("log_run", experiment="churn", run_name="r")
+        await agent.ask("delete_runs", runs=["r"])
+    assert while_asking == [math.inf]
+
+
+async def test_the_clock_goes_on_where_it_stopped():
+    """What was left before a question is left after it."""
+    with deadline(60):
+        before = anyio.current_effective_deadline()
+        with not_counted():
+            assert anyio.current_effective_deadline() == math.inf
+        after = anyio.current_effective_deadline()
+        assert before <= after <= before + 30
+    with pytest.raises(TimeoutError), deadline(0):
+        await anyio.sleep_forever()
 
 
 @asynccontextmanager

@@ -23,24 +23,24 @@ from mcp_server.tools import (
     summaries,
     sweeps,
 )
-from mcp_server.tools._define import Definition, destroys, reads, writes
+from mcp_server.tools._define import Definition, changes, destroys, reads, writes
 
 TOOLSETS: Final[dict[str, tuple[Definition, ...]]] = {
     "experiments": (
         reads(experiments.search_experiments),
         writes(experiments.create_experiment),
-        writes(experiments.update_experiment, idempotent=True),
-        destroys(experiments.delete_experiment),
+        changes(experiments.update_experiment),
+        destroys(experiments.delete_experiment, ask=experiments.ask_delete),
     ),
     "runs": (
         reads(runs.search_runs),
         reads(runs.get_run),
         writes(runs.log_run),
         writes(runs.start_run),
-        writes(runs.log_to_run),
-        writes(runs.finish_run, idempotent=True),
-        writes(runs.update_run, idempotent=True),
-        destroys(runs.delete_runs),
+        changes(runs.log_to_run, idempotent=False),
+        changes(runs.finish_run),
+        changes(runs.update_run),
+        destroys(runs.delete_runs, ask=runs.ask_delete),
     ),
     "analysis": (
         reads(analysis.compare_runs),
@@ -59,10 +59,10 @@ TOOLSETS: Final[dict[str, tuple[Definition, ...]]] = {
         reads(registry.get_model),
         reads(registry.compare_model_versions),
         writes(registry.register_model, idempotent=True),
-        writes(registry.update_model, idempotent=True),
-        writes(promotion.promote_model, idempotent=True),
-        writes(promotion.rollback_model),
-        destroys(registry.delete_model),
+        changes(registry.update_model),
+        changes(promotion.promote_model, ask=promotion.ask_promotion),
+        changes(promotion.rollback_model, idempotent=False, ask=promotion.ask_rollback),
+        destroys(registry.delete_model, ask=registry.ask_delete),
     ),
     "server": (reads(server.get_server_info),),
 }

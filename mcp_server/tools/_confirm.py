@@ -1,4 +1,4 @@
-"""Asking a person before something is taken away or replaced.
+"""Asking a person before something is deleted or replaced.
 
 Where the host can ask, a person answers and nothing the agent sends stands in for that. Where it cannot, the
 agent repeats the exact name of what is concerned, which keeps a wrong guess from doing harm.
@@ -6,17 +6,36 @@ agent repeats the exact name of what is concerned, which keeps a wrong guess fro
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
 
 from mcp.server.elicitation import AcceptedElicitation, ElicitationResult
-from mcp.server.mcpserver import Context, Elicit
+from mcp.server.mcpserver import Context, Elicit, Resolve
+from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, Field
 
 from mcp_server.errors import DeclinedError, InvalidInputError
 from mcp_server.tools._context import context_of
+from mcp_server.tools._deadline import not_counted
+from mcp_server.untrusted import one_line, sentence
 
-_MODERN = "2026-07-28"
+_MODERN: Final = "2026-07-28"
 """From this protocol on, questions travel in results and need no channel back to the client."""
+_QUESTION_LIMIT: Final = 1_000
+"""Characters of a question; a dialog shows hardly more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person is asked. An answer counts for exactly this text, so it names ids and versions."""
+
+    text: str
+    confirm_name: str
+    """What the agent repeats where the host cannot ask."""
+    person_only: bool = False
+    """True where the promotion policy wants a person's agreement, whatever the settings say."""
 
 
 class Confirmation(BaseModel):
@@ -25,6 +44,9 @@ class Confirmation(BaseModel):
     proceed: bool = Field(description="Yes, go on.")
 
 
+Ask = Callable[..., Awaitable[Question | None]]
+"""Takes what a resolver takes; returns None when nothing is deleted or replaced, so that nobody need be asked."""
+
 Answer = ElicitationResult[Confirmation]
 ConfirmName = Annotated[
     str,
@@ -32,33 +54,77 @@ ConfirmName = Annotated[
 ]
 
 
-def ask(
-    context: Context[Any, Any], question: str, *, name: str, confirm_name: str, person_only: bool = False
-) -> Confirmation | Elicit[Confirmation]:
-    """The question for a person, or the decision where none is asked.
+def with_consent(function: Callable[..., Any], ask: Ask) -> Callable[..., Any]:
+    """The tool function, run only after consent; it gets a further parameter `confirm_name`."""
 
-    `person_only` is True where the promotion policy wants a person's agreement, whatever the settings say.
-    Raises: InvalidInputError: nobody can be asked, and `confirm_name` is not `name`. DeclinedError: nobody can be
-        asked, and only a person may decide.
+    async def consent(context: Context[Any, Any], question: Question | None, confirm_name: str) -> Any:
+        return await _decide(context, question, confirm_name)
+
+    # The SDK reads annotations, which cannot name local values as text.
+    consent.__annotations__ = {
+        "context": Context,
+        "question": Annotated[Any, Resolve(ask)],
+        "confirm_name": str,
+        "return": Confirmation | Elicit[Confirmation],
+    }
+
+    async def asked(*, answer: Any, confirm_name: str, **arguments: Any) -> Any:
+        _need_yes(answer)
+        return await function(**arguments)
+
+    signature = inspect.signature(function, eval_str=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        *(parameter.replace(kind=keyword) for parameter in signature.parameters.values()),
+        inspect.Parameter("answer", keyword, annotation=Annotated[Answer, Resolve(consent)]),
+        inspect.Parameter("confirm_name", keyword, annotation=ConfirmName, default=""),
+    ]
+    asked.__name__, asked.__qualname__, asked.__doc__ = function.__name__, function.__qualname__, function.__doc__
+    asked.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    asked.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return asked
+
+
+async def _decide(
+    context: Context[Any, Any], question: Question | None, confirm_name: str
+) -> Confirmation | Elicit[Confirmation]:
+    """The decision, or the question to put to a person.
+
+    Raises: InvalidInputError: nobody can be asked, and `confirm_name` is not what the question wants repeated.
+        DeclinedError: nobody can be asked, and only a person may decide.
     """
-    mode = "always" if person_only else context_of(context).engine.settings.confirm
-    if mode == "never":
+    setting = context_of(context).engine.settings.confirm
+    if question is None or (setting == "never" and not question.person_only):
         return Confirmation(proceed=True)
+    text, name = sentence(question.text, _QUESTION_LIMIT), one_line(question.confirm_name)
     if _can_ask(context):
-        return Elicit(question, Confirmation)
-    if mode == "always":
-        why = "the promotion policy" if person_only else "MLFLOW_MCP_CONFIRM=always"
+        return await _put(context, text)
+    if question.person_only or setting == "always":
+        why = "the promotion policy" if question.person_only else "MLFLOW_MCP_CONFIRM=always"
         raise DeclinedError(f"A person has to agree to this ({why}), and this host cannot ask. Nothing was changed.")
-    if confirm_name == name:
+    if one_line(confirm_name) == name:
         return Confirmation(proceed=True)
     wrong = f"confirm_name is '{confirm_name}'. " if confirm_name else ""
     raise InvalidInputError(
-        f"{question} {wrong}This host cannot ask a person; to go on, repeat the call with confirm_name='{name}'. "
+        f"{text} {wrong}This host cannot ask a person; to go on, repeat the call with confirm_name='{name}'. "
         "Nothing was changed."
     )
 
 
-def need_yes(answer: Answer) -> None:
+async def _put(context: Context[Any, Any], text: str) -> Confirmation | Elicit[Confirmation]:
+    if (context.protocol_version or "") >= _MODERN:
+        return Elicit(text, Confirmation)
+    # Before that the call waits for the answer, and the time of a person is not the server's.
+    try:
+        with not_counted():
+            answer = await context.elicit(text, Confirmation)
+    except (MCPError, ValueError):
+        raise DeclinedError("The host could not put the question to a person. Nothing was changed.") from None
+    _need_yes(answer)
+    return Confirmation(proceed=True)
+
+
+def _need_yes(answer: Answer) -> None:
     """Raises: DeclinedError: the person said no, or closed the question."""
     if isinstance(answer, AcceptedElicitation):
         if answer.data.proceed:
@@ -72,6 +138,8 @@ def _can_ask(context: Context[Any, Any]) -> bool:
     capabilities = context.client_capabilities
     if capabilities is None or capabilities.elicitation is None:
         return False
+    if capabilities.elicitation.form is None and capabilities.elicitation.url is not None:
+        return False  # It can only open addresses.
     if (context.protocol_version or "") >= _MODERN:
         return True
     return context.request_context.session.can_send_request

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from mcp.server.mcpserver import Context, Elicit, Resolve
+from mcp.server.mcpserver import Resolve
 from pydantic import Field
 
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Experiment
 from mcp_server.rendering import Record, Table, moment
-from mcp_server.tools._confirm import Answer, Confirmation, ConfirmName, ask, need_yes
+from mcp_server.tools._confirm import Question
 from mcp_server.tools._context import Experiments
 from mcp_server.tools._params import (
     Description,
@@ -88,23 +88,23 @@ async def update_experiment(
     return _record(experiments, changed)
 
 
-async def _ask_delete(
-    context: Context[Any, Any], experiments: Experiments, experiment: str, confirm_name: str
-) -> Confirmation | Elicit[Confirmation]:
-    found = await experiments.get(experiment)
-    question = f"Delete experiment '{found.name}' with its runs? update_experiment can restore it."
-    return ask(context, question, name=found.name, confirm_name=confirm_name)
+async def _to_delete(experiments: Experiments, experiment: str) -> Experiment:
+    return await experiments.get(experiment)
 
 
-async def delete_experiment(
-    experiments: Experiments,
-    answer: Annotated[Answer, Resolve(_ask_delete)],
-    experiment: ExperimentRef,
-    confirm_name: ConfirmName = "",
-) -> Record:
+ToDelete = Annotated[Experiment, Resolve(_to_delete)]
+
+
+async def ask_delete(found: ToDelete) -> Question:
+    text = (
+        f"Delete experiment '{found.name}' (id {found.experiment_id}) with its runs? update_experiment can restore it."
+    )
+    return Question(text, confirm_name=found.name)
+
+
+async def delete_experiment(experiments: Experiments, found: ToDelete, experiment: ExperimentRef) -> Record:
     """Delete an experiment with its runs. update_experiment with restore=true brings it back until MLflow purges it."""
-    need_yes(answer)
-    deleted = await experiments.delete(experiment)
+    deleted = await experiments.delete(found.experiment_id)
     return Record(
         {"experiment_id": deleted.experiment_id, "name": deleted.name, "lifecycle_stage": "deleted"},
         hint="update_experiment with restore=true brings it back.",

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from mcp.server.mcpserver import Context, Elicit, Resolve
 from pydantic import Field
 
 from mcp_server.analysis.gates import GateResult
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.mlflow_integration.operations.registering import Registered
 from mcp_server.rendering import Record, Table
-from mcp_server.tools._confirm import Answer, Confirmation, ConfirmName, ask, need_yes
+from mcp_server.tools._confirm import Question
 from mcp_server.tools._context import Caller, OneEngine
 from mcp_server.tools._model_views import created_hint
 from mcp_server.tools._params import Alias, ModelName, Version
@@ -41,15 +40,13 @@ AllowFirst = Annotated[
 ]
 
 
-async def _ask_promotion(
-    context: Context[Any, Any], plan: Plan, version: str, dry_run: bool, confirm_name: str
-) -> Confirmation | Elicit[Confirmation]:
+async def ask_promotion(plan: Plan, version: str, dry_run: bool) -> Question | None:
     replaces = plan.current is not None or plan.is_first or plan.leaves_stage or plan.person_only
     if dry_run or plan.failed or plan.is_there_already or not replaces:
-        return Confirmation(proceed=True)
+        return None
     # `latest` may mean another version when the call is repeated, so the version is part of the name to repeat.
     name = plan.model if version.strip().isdigit() else f"{plan.model} version {plan.candidate.version}"
-    return ask(context, _question(plan), name=name, confirm_name=confirm_name, person_only=plan.person_only)
+    return Question(_question(plan), confirm_name=name, person_only=plan.person_only)
 
 
 def _question(plan: PromotionPlan) -> str:
@@ -67,7 +64,6 @@ async def promote_model(
     engine: OneEngine,
     caller: Caller,
     plan: Plan,
-    answer: Annotated[Answer, Resolve(_ask_promotion)],
     name: ModelName,
     version: Version,
     alias: Alias = "champion",
@@ -77,14 +73,12 @@ async def promote_model(
     stage: Stage = "none",
     to_model: ToModel = "",
     allow_first: AllowFirst = False,
-    confirm_name: ConfirmName = "",
 ) -> Record:
     """Deploy a model version: point an alias such as champion, production or staging to it, if every gate holds.
 
     Shows each gate with the measured and the required value. When this replaces another version, a
     person is asked, and rollback_model can undo it.
     """
-    need_yes(answer)
     if dry_run or plan.failed or plan.is_there_already:
         return _promotion_record(engine, plan, Registered(plan.target or plan.candidate), moved=False, dry_run=dry_run)
     promoted = Registered(plan.target) if plan.target else await engine.registering.copy(plan.candidate, plan.model)
@@ -125,27 +119,22 @@ def _promotion_record(
     )
 
 
-async def _ask_rollback(
-    context: Context[Any, Any], plan: Rollback, confirm_name: str
-) -> Confirmation | Elicit[Confirmation]:
+async def ask_rollback(plan: Rollback) -> Question:
     name, target = plan.current.name, plan.target.version
     question = f"Roll {plan.pointer} of model '{name}' back from version {plan.current.version} to version {target}?"
-    return ask(context, question, name=name, confirm_name=confirm_name, person_only=plan.person_only)
+    return Question(question, confirm_name=name, person_only=plan.person_only)
 
 
 async def rollback_model(
     engine: OneEngine,
     caller: Caller,
     plan: Rollback,
-    answer: Annotated[Answer, Resolve(_ask_rollback)],
     name: ModelName,
     alias: Alias = "champion",
     reason: Reason = "",
     stage: Stage = "none",
-    confirm_name: ConfirmName = "",
 ) -> Record:
     """Undo a promotion: return an alias to its previous version. Calling it twice goes back two versions."""
-    need_yes(answer)
     await engine.promotions.move(
         plan.pointer,
         plan.target,

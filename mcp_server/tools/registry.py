@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from mcp.server.mcpserver import Context, Elicit, Resolve
+from mcp.server.mcpserver import Resolve
 from pydantic import Field
 
 from mcp_server.analysis import compare
@@ -17,7 +17,7 @@ from mcp_server.mlflow_integration.operations.registering import Deletion
 from mcp_server.mlflow_integration.operations.registry import Registry as RegistryOperations
 from mcp_server.rendering import Record, Table, moment
 from mcp_server.tools._comparison import side_by_side
-from mcp_server.tools._confirm import Answer, Confirmation, ConfirmName, ask, need_yes
+from mcp_server.tools._confirm import Question
 from mcp_server.tools._context import OneEngine, Policy, Promotions, Registering, Registry
 from mcp_server.tools._model_views import (
     alias_list,
@@ -228,9 +228,7 @@ def _what(deletion: Deletion) -> str:
 ShownDeletion = Annotated[Deletion, Resolve(_deletion)]
 
 
-async def _ask_delete(
-    context: Context[Any, Any], deletion: ShownDeletion, confirm_name: str
-) -> Confirmation | Elicit[Confirmation]:
+async def ask_delete(deletion: ShownDeletion) -> Question:
     """The question shows what the deletion is pinned to: when that changes, the question changes and is asked again."""
     version, name = deletion.version, deletion.model.name
     if version and deletion.alias:
@@ -245,20 +243,17 @@ async def _ask_delete(
         newest = f" up to version {deletion.newest}" if deletion.newest else ""
         made = moment(deletion.model.creation_time)
         known, detail = name, f" (made {made}) with all versions{newest}, for good"
-    return ask(context, f"Delete {_what(deletion)}{detail}?", name=known, confirm_name=confirm_name)
+    return Question(f"Delete {_what(deletion)}{detail}?", confirm_name=known)
 
 
 async def delete_model(
     registering: Registering,
     deletion: ShownDeletion,
-    answer: Annotated[Answer, Resolve(_ask_delete)],
     name: ModelName,
     version: Annotated[Version, Field(description="Only this version: number, alias, stage or latest.")] = "",
     alias: Annotated[Alias, Field(description="Only this alias; no version is deleted.")] = "",
-    confirm_name: ConfirmName = "",
 ) -> Record:
     """Delete a registered model, one of its versions, or an alias. Models and versions cannot be restored."""
-    need_yes(answer)
     await registering.delete(deletion)
     number = deletion.version.version if deletion.version else ""
     return Record(

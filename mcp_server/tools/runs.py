@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Sequence
+from typing import Annotated, Final, Literal
 
-from mcp.server.mcpserver import Context, Elicit, Resolve
+from mcp.server.mcpserver import Resolve
 from pydantic import Field
 
 from mcp_server.mlflow_integration import tags as tag_names
@@ -15,7 +16,7 @@ from mcp_server.mlflow_integration.operations.run_changes import RunChange
 from mcp_server.mlflow_integration.operations.run_content import RunContent, run_content
 from mcp_server.mlflow_integration.operations.run_drafts import RunDraft
 from mcp_server.rendering import Record, Table, moment
-from mcp_server.tools._confirm import Answer, Confirmation, ConfirmName, ask, need_yes
+from mcp_server.tools._confirm import Question
 from mcp_server.tools._context import OpenRuns, Policy, Recording, RunChanges, Tracking
 from mcp_server.tools._params import (
     CommaSeparated,
@@ -258,27 +259,27 @@ async def update_run(
     return Table(["run_id", "run_name", "changed"], rows, hint=hint)
 
 
-async def _ask_delete(
-    context: Context[Any, Any], tracking: Tracking, runs: tuple[str, ...], confirm_name: str
-) -> Confirmation | Elicit[Confirmation]:
-    found = await tracking.get_runs(runs)
-    names = ", ".join(run.run_name or run.run_id for run in found[:NAMED_RUNS])
+async def _to_delete(tracking: Tracking, runs: tuple[str, ...]) -> Sequence[Run]:
+    return await tracking.get_runs(runs)
+
+
+ToDelete = Annotated[Sequence[Run], Resolve(_to_delete)]
+
+
+async def ask_delete(found: ToDelete) -> Question:
+    # The ids tell apart runs of one name.
+    names = ", ".join(f"{run.run_name} ({run.run_id[:8]})" for run in found[:NAMED_RUNS])
     if len(found) == 1:
-        return ask(context, f"Delete run {names}? update_run can restore it.", name=names, confirm_name=confirm_name)
+        name = found[0].run_name or found[0].run_id
+        return Question(f"Delete run {names}? update_run can restore it.", confirm_name=name)
     more = f" and {len(found) - NAMED_RUNS} more" if len(found) > NAMED_RUNS else ""
-    question = f"Delete {len(found)} runs: {names}{more}? update_run can restore them."
-    return ask(context, question, name=f"{len(found)} runs", confirm_name=confirm_name)
+    text = f"Delete {len(found)} runs: {names}{more}? update_run can restore them."
+    return Question(text, confirm_name=f"{len(found)} runs")
 
 
-async def delete_runs(
-    run_changes: RunChanges,
-    answer: Annotated[Answer, Resolve(_ask_delete)],
-    runs: RunRefs,
-    confirm_name: ConfirmName = "",
-) -> Table:
+async def delete_runs(run_changes: RunChanges, found: ToDelete, runs: RunRefs) -> Table:
     """Delete runs. update_run with restore=true brings one back until MLflow purges it."""
-    need_yes(answer)
-    deleted = await run_changes.delete(runs)
+    deleted = await run_changes.delete([run.run_id for run in found])
     rows = [[run.run_id, run.run_name, "deleted"] for run in deleted]
     return Table(["run_id", "run_name", "lifecycle_stage"], rows, hint="update_run with restore=true brings one back.")
 

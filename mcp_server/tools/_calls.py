@@ -1,0 +1,145 @@
+"""One call of a tool: arguments in form, one deadline, and every failure as a sentence.
+
+This is the one place where our errors become answers. Whatever is not one of ours is logged with its
+traceback on stderr, and the agent gets a sentence that says so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, cast
+
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
+from mcp.types import InputRequiredResult
+from pydantic import PrivateAttr, ValidationError
+
+from mcp_server.errors import DeadlineError, InvalidInputError, MlflowToolError, TrackingServerError
+from mcp_server.invalid_values import MISSING, UNKNOWN, InvalidValue, invalid_values
+from mcp_server.suggestions import did_you_mean
+from mcp_server.tools._arguments import as_declared
+from mcp_server.tools._deadline import deadline
+from mcp_server.tools._results import call_result
+from mcp_server.tools._schema import Json
+from mcp_server.untrusted import sentence, shown
+
+logger = logging.getLogger(__name__)
+
+ECHO_LIMIT: Final = 500
+"""Characters of an argument that an error may repeat; longer than any name."""
+LONG_TEXTS: Final = 100
+"""Long texts of the arguments that are looked for in an error."""
+PROBLEMS_NAMED: Final = 10
+"""Wrong arguments that one error names; further ones are counted."""
+
+
+class AnsweringTool(Tool):
+    """A tool whose result is a Table, Record or Picture and whose failures are sentences."""
+
+    _seconds: float = PrivateAttr(default=0.0)
+
+    async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+        try:
+            with deadline(self._seconds):
+                result = await super().run(arguments, context, convert_result=False)
+        except TimeoutError as error:
+            raise ToolError(str(self._too_slow())) from error
+        except ToolError as error:
+            raise ToolError(_shortened(self._sentence(error.__cause__), arguments)) from error.__cause__
+        if isinstance(result, InputRequiredResult):
+            return result
+        return call_result(result)
+
+    def limit(self, seconds: float) -> None:
+        """Bounds the time of a call."""
+        self._seconds = seconds
+
+    @property
+    def reads_only(self) -> bool:
+        return bool(self.annotations and self.annotations.read_only_hint)
+
+    def _sentence(self, cause: BaseException | None) -> str:
+        if isinstance(cause, ValidationError):
+            return _explain(cause, self.parameters)
+        if isinstance(cause, TimeoutError):
+            return str(self._too_slow())
+        if isinstance(cause, TrackingServerError) and cause.carried_out is not False and not self.reads_only:
+            return f"{cause} It may have been carried out all the same: look before repeating it."
+        if isinstance(cause, MlflowToolError):
+            return str(cause)
+        if isinstance(cause, ToolError):
+            # Raised by the SDK alone, when a host answers a question with something else than was asked for.
+            return "The host's answer to the question could not be used. Nothing was changed."
+        logger.error("%s failed", self.name, exc_info=cause)
+        return f"{self.name} failed inside this server; its log on stderr says why. Other tools are not affected."
+
+    def _too_slow(self) -> DeadlineError:
+        advice = (
+            "Narrow the filter or lower max_results."
+            if self.reads_only
+            else "It may have been carried out in part: look before repeating it, or repeat it with its "
+            "idempotency_key."
+        )
+        limit = f"{self._seconds:g} s and was given up (MLFLOW_MCP_TIMEOUT_SECONDS)"
+        return DeadlineError(f"{self.name} took longer than {limit}. {advice}")
+
+
+class DeclaredArguments(FuncMetadata):
+    """Arguments brought into the form that the published schema declares, then validated."""
+
+    _schema: Json = PrivateAttr(default_factory=dict)
+    _limits: dict[str, int] = PrivateAttr(default_factory=dict)
+
+    def declare(self, schema: Json, limits: dict[str, int]) -> None:
+        """Takes the published schema, and the characters that the text of each parameter may have."""
+        self._schema, self._limits = schema, limits
+
+    def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
+        # The SDK's own reading of JSON text takes a param's value '{"a": 1}' for a mapping where text is meant.
+        arguments = as_declared(data, self._schema)
+        for name, limit in self._limits.items():
+            values = arguments.get(name)
+            for text in cast("list[Any]", values) if isinstance(values, list) else [values]:
+                if isinstance(text, str) and len(text) > limit:
+                    have = f"Argument '{name}' is '{shown(text)}'"
+                    raise InvalidInputError(f"{have}: expected at most {limit:,} characters, not {len(text):,}.")
+        return arguments
+
+
+def _shortened(error: str, arguments: Mapping[str, Any]) -> str:
+    """An error as one line of bounded length, whatever the arguments that it repeats hold."""
+    for text in islice(_long_texts(list(arguments.values())), LONG_TEXTS):
+        error = error.replace(text, shown(text)).replace(repr(text)[1:-1], shown(text))
+    return sentence(error)
+
+
+def _long_texts(values: Sequence[Any]) -> Iterator[str]:
+    """Texts in arguments, names included, that are longer than an error may repeat."""
+    for value in values:
+        if isinstance(value, str) and len(value) > ECHO_LIMIT:
+            yield value
+        elif isinstance(value, dict):
+            pairs = cast(Json, value)
+            yield from _long_texts([*pairs, *pairs.values()])
+        elif isinstance(value, list):
+            yield from _long_texts(cast("list[Any]", value))
+
+
+def _explain(error: ValidationError, schema: Json) -> str:
+    """What is wrong with the arguments, one sentence each, and which ones there are."""
+    valid = list(schema["properties"])
+    problems = list(dict.fromkeys(_problem(value, valid) for value in invalid_values(error)))
+    more = f" {len(problems) - PROBLEMS_NAMED} more." if len(problems) > PROBLEMS_NAMED else ""
+    return f"{' '.join(problems[:PROBLEMS_NAMED])}{more} Arguments: {', '.join(valid) or 'none'}."
+
+
+def _problem(value: InvalidValue, valid: list[str]) -> str:
+    if value.kind == UNKNOWN:
+        return f"Unknown argument '{value.name}'.{did_you_mean(value.name, valid)}"
+    if value.kind == MISSING:
+        return f"Argument '{value.path}' is missing."
+    return value.sentence(f"Argument '{value.path}'")
