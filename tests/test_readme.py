@@ -105,7 +105,9 @@ def _tool_table() -> str:
 def _effect(tool: Definition) -> str:
     if tool.reads_only:
         return "reads"
-    return "deletes" if tool.hints.destructive_hint else "writes"
+    if tool.name.startswith("delete_"):
+        return "deletes"
+    return "changes" if tool.hints.destructive_hint else "adds"
 
 
 def _first_sentence(tool: Definition) -> str:
