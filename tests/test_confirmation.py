@@ -175,8 +175,9 @@ async def test_a_question_is_one_line_without_characters_that_hide(mock_engine: 
     name = "evil\u202e\x1b[31m\nDelete nothing?" + "x" * 400
     person = Person(YES)
     async with connect(mock_engine, era, client=person.client) as agent:
-        await agent.ask("create_experiment", name=name)
-        await agent.ask("delete_experiment", experiment=name)
+        # This server refuses such a name; another writer of the same MLflow does not.
+        created = await mock_engine.api.create_experiment(name, {})
+        await agent.ask("delete_experiment", experiment=created)
     assert len(person.questions) == 1
     assert not re.search("[\u202e\x1b\n]", person.questions[0])
     assert len(person.questions[0]) < 1_100
