@@ -22,6 +22,7 @@ from mcp_server.tools import (
     server,
     summaries,
     sweeps,
+    waiting,
 )
 from mcp_server.tools._define import Definition, changes, destroys, reads, writes
 
@@ -35,6 +36,7 @@ TOOLSETS: Final[dict[str, tuple[Definition, ...]]] = {
     "runs": (
         reads(runs.search_runs),
         reads(runs.get_run),
+        reads(waiting.wait_for_runs),
         writes(runs.log_run),
         writes(runs.start_run),
         changes(runs.log_to_run, idempotent=False),
