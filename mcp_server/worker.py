@@ -20,6 +20,7 @@ from anyio.lowlevel import RunVar
 
 JOBS: Final = {
     "explain": ("mcp_server.analysis.forest", "explain"),
+    "draw": ("mcp_server.drawing.charts", "draw"),
 }
 """Function of each job; only the process that does the job imports its module."""
 AT_ONCE: Final = 2

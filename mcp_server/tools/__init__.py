@@ -16,6 +16,7 @@ from mcp_server.tools import (
     artifacts,
     diagnosis,
     experiments,
+    plots,
     promotion,
     registry,
     runs,
@@ -51,6 +52,7 @@ TOOLSETS: Final[dict[str, tuple[Definition, ...]]] = {
         reads(summaries.summarize_experiment),
         reads(sweeps.analyze_params),
         reads(diagnosis.diagnose_run),
+        reads(plots.plot_metrics),
     ),
     "artifacts": (
         reads(artifacts.list_artifacts),
