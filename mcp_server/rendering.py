@@ -107,15 +107,12 @@ TABLE_SCHEMA: Final[Json] = {
     "properties": {
         "columns": {"type": "array", "items": {"type": "string"}},
         "rows": {"type": "array", "items": {"type": "array", "items": {}}},
-        "next_page_token": {"type": "string"},
-        "hint": {"type": "string"},
     },
     "required": ["columns", "rows"],
     "additionalProperties": True,
 }
 RECORD_SCHEMA: Final[Json] = {
     "type": "object",
-    "properties": {"hint": {"type": "string"}},
     # Some client libraries build a type from the schema and drop what it does not allow.
     "additionalProperties": True,
 }

@@ -42,6 +42,9 @@ Since = Annotated[
     str,
     Field(description="Only runs started since: 30m, 24h, 7d, 2w back from now, or a date such as 2026-11-20 (UTC)."),
 ]
+SameFilter = Annotated[str, Field(max_length=20_000, description="As in search_runs.")]
+SameSince = Annotated[str, Field(description="As in search_runs, such as 7d.")]
+"""Both are described once, where they are used most: tools/list has a budget."""
 MaxResults = Annotated[int, Field(ge=1, le=1_000, description="Rows per page.")]
 PageToken = Annotated[
     str, Field(max_length=40_000, description="next_page_token of the page before; repeat the other arguments.")

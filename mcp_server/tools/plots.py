@@ -20,7 +20,7 @@ from mcp_server.mlflow_integration.operations.all_runs import read_runs
 from mcp_server.rendering import Picture, Record
 from mcp_server.suggestions import suggestion
 from mcp_server.tools._context import OneEngine
-from mcp_server.tools._params import ExperimentRefs, FilterString, MetricNames, ParamNames, RunRefs, Since
+from mcp_server.tools._params import ExperimentRefs, MetricNames, ParamNames, RunRefs, SameFilter, SameSince
 from mcp_server.worker import compute
 
 Kind = Literal["curves", "bars", "scatter", "parallel", "pareto"]
@@ -41,21 +41,19 @@ async def plot_metrics(
     kind: Annotated[
         Kind,
         Field(
-            description="curves over steps; bars of latest values; scatter of a param against a metric; parallel "
-            "coordinates of params and a metric; pareto front of two metrics."
+            description="scatter: a param against a metric; parallel: coordinates of params and a metric; pareto: the "
+            "front of two metrics."
         ),
     ] = "curves",
-    runs: Annotated[RunRefs, Field(min_length=0, description="Runs to show. Left out: those of experiments.")] = (),
+    runs: Annotated[RunRefs, Field(min_length=0, description="Runs. Left out: those of experiments.")] = (),
     experiments: ExperimentRefs = (),
-    params: Annotated[
-        ParamNames, Field(description="One param for scatter, up to 7 for parallel. Left out: params that vary.")
-    ] = (),
-    filter_string: FilterString = "",
-    since: Since = "",
+    params: Annotated[ParamNames, Field(description="For scatter and parallel. Left out: those that vary.")] = (),
+    filter_string: SameFilter = "",
+    since: SameSince = "",
 ) -> Picture:
     """Draw a chart as an image: learning curves, bar chart, scatter plot, parallel coordinates, Pareto front.
 
-    The text beside it says what it shows. For numbers use get_metric_history, rank_runs or analyze_params.
+    The text beside it says what it shows.
     """
     if len(metrics) > PANELS[kind] or (kind == "pareto" and len(metrics) != 2):
         number = "exactly 2 metrics" if kind == "pareto" else f"at most {PANELS[kind]}"

@@ -10,7 +10,7 @@ from mcp_server.analysis.experiment_summary import ExperimentSummary, MetricSumm
 from mcp_server.mlflow_integration.operations.all_runs import read_runs
 from mcp_server.rendering import Record, Table, duration
 from mcp_server.tools._context import OneEngine
-from mcp_server.tools._params import ExperimentRef, FilterString, Since
+from mcp_server.tools._params import ExperimentRef, SameFilter, SameSince
 from mcp_server.untrusted import clip
 
 MOST_RUNS: Final = 10_000
@@ -27,7 +27,7 @@ VALUE_LIMIT: Final = 40
 
 
 async def summarize_experiment(
-    engine: OneEngine, experiment: ExperimentRef = "", filter_string: FilterString = "", since: Since = ""
+    engine: OneEngine, experiment: ExperimentRef = "", filter_string: SameFilter = "", since: SameSince = ""
 ) -> Record:
     """Give an overview of an experiment: what was tried, how many runs failed or are running, who ran them and when.
 

@@ -14,7 +14,7 @@ from mcp_server.mlflow_integration.operations.all_runs import AllRuns, read_runs
 from mcp_server.rendering import Record, Table, number
 from mcp_server.suggestions import suggestion
 from mcp_server.tools._context import OneEngine
-from mcp_server.tools._params import Direction, ExperimentRefs, FilterString, MetricName, ParamNames, Since
+from mcp_server.tools._params import Direction, ExperimentRefs, MetricName, ParamNames, SameFilter, SameSince
 from mcp_server.untrusted import clip
 from mcp_server.worker import compute
 
@@ -37,8 +37,8 @@ async def analyze_params(
     metric: MetricName,
     experiments: ExperimentRefs = (),
     direction: Direction = "auto",
-    filter_string: FilterString = "",
-    since: Since = "",
+    filter_string: SameFilter = "",
+    since: SameSince = "",
     params: ParamNames = (),
 ) -> Record:
     """Tell which hyperparameters of a sweep matter for a metric: effect, importance, interactions, best values.
