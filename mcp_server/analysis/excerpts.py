@@ -181,3 +181,8 @@ def _found(places: list[_Place], matches: int, total: int, budget: int) -> Found
         lines += [f"{number}{':' if hit else '-'} {text}" for number, hit, text in place.lines]
         shown += sum(hit for _, hit, _ in place.lines)
     return Found(tuple(lines), matches, shown, total)
+
+
+def all_lines(pieces: Iterable[bytes], encoding: str) -> list[str]:
+    """Every line of a text that is at hand, as it is shown."""
+    return [shortened(line) for line in lines_of(pieces, encoding)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mcp_server.mlflow_integration.locate import LocalStore, Location, is_http, locate, private_folder
+from mcp_server.mlflow_integration.operations.artifact_transfers import ArtifactTransfers
 from mcp_server.mlflow_integration.operations.artifacts import Artifacts
 from mcp_server.mlflow_integration.operations.experiments import Experiments
 from mcp_server.mlflow_integration.operations.metric_history import MetricHistory
@@ -47,6 +48,7 @@ class Engine:
     registering: Registering
     promotions: Promotions
     artifacts: Artifacts
+    transfers: ArtifactTransfers
     transports: tuple[Transport, ...]
 
     def warm_up(self) -> None:
@@ -79,6 +81,7 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
     models = Registry(registry_api, api, references, registry_ui_url)
     experiments = Experiments(api, references, location.ui_url)
     artifacts_api = ArtifactsApi(tracking, location.shown_uri)
+    artifacts = Artifacts(artifacts_api, api, models, references, _host(location))
     return Engine(
         settings=settings,
         location=location,
@@ -92,7 +95,8 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
         registry=models,
         registering=Registering(registry_api, models, ModelSources(api, references, models)),
         promotions=Promotions(registry_api),
-        artifacts=Artifacts(artifacts_api, api, models, references, _host(location)),
+        artifacts=artifacts,
+        transfers=ArtifactTransfers(artifacts_api, artifacts, settings.allowed_folders),
         transports=(tracking,) if registry is tracking else (tracking, registry),
     )
 

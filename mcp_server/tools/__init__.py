@@ -13,6 +13,7 @@ from mcp_server.settings import Settings
 from mcp_server.suggestions import did_you_mean
 from mcp_server.tools import (
     analysis,
+    artifact_transfers,
     artifacts,
     diagnosis,
     experiments,
@@ -57,6 +58,9 @@ TOOLSETS: Final[dict[str, tuple[Definition, ...]]] = {
     "artifacts": (
         reads(artifacts.list_artifacts),
         reads(artifacts.read_artifact),
+        reads(artifact_transfers.compare_artifacts),
+        writes(artifact_transfers.log_artifact, idempotent=True),
+        writes(artifact_transfers.download_artifacts, idempotent=True),
     ),
     "registry": (
         reads(registry.search_models),

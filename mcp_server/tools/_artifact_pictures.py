@@ -9,8 +9,9 @@ from typing import Any, Final
 from mcp_server.analysis.file_kinds import mime_type
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.operations.artifacts import Artifacts, FoundArtifact
+from mcp_server.mlflow_integration.operations.threads import off_the_loop
 from mcp_server.rendering import Picture, Record
-from mcp_server.tools._artifact_streams import off_the_loop, whole
+from mcp_server.tools._artifact_streams import whole
 
 PICTURE_LIMIT: Final = 20 * 1024 * 1024
 """Bytes of an image that is fetched."""

@@ -15,10 +15,11 @@ from mcp_server.analysis.model_cards import conda_packages, model_facts, package
 from mcp_server.analysis.patterns import safe_pattern
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.operations.artifacts import Artifacts, FoundArtifact
+from mcp_server.mlflow_integration.operations.threads import in_thread, off_the_loop
 from mcp_server.rendering import Link, LongText, Picture, Record, Table
 from mcp_server.resource_uris import artifact_uri
 from mcp_server.tools._artifact_pictures import PICTURE_LIMIT, picture
-from mcp_server.tools._artifact_streams import in_thread, off_the_loop, whole
+from mcp_server.tools._artifact_streams import whole
 from mcp_server.tools._artifact_tables import TableView, csv_view, parquet_view, table_view
 from mcp_server.untrusted import shown
 

@@ -1,43 +1,18 @@
-"""Reading artifacts as they arrive: functions over pieces run in a thread, the pieces come from the event loop."""
+"""Artifacts as a whole up to a limit, and as files that are read in parts."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Final, TypeVar
+from typing import Final
 
-from anyio import CapacityLimiter, from_thread, to_thread
+from anyio import from_thread
 
 from mcp_server.errors import InvalidInputError, UnsupportedError
 from mcp_server.mlflow_integration.operations.artifacts import Artifacts, FoundArtifact
 
-T = TypeVar("T")
-
-READERS: Final = 4
-"""Artifacts that are taken apart at the same time; each holds Python's lock while it works."""
 RANGE_PIECE: Final = 256 * 1024
 RANGES_LIMIT: Final = 200
 """Parts of one file that are asked for one by one."""
-
-_limiter = CapacityLimiter(READERS)
-
-
-async def in_thread(function: Callable[[Iterator[bytes]], T], pieces: AsyncIterator[bytes]) -> T:
-    """What the function makes of the pieces; it reads no further than it needs. Cancelled at the next piece."""
-
-    async def following() -> bytes:
-        return await anext(pieces, b"")
-
-    def pulled() -> Iterator[bytes]:
-        while piece := from_thread.run(following):
-            yield piece
-
-    return await to_thread.run_sync(lambda: function(pulled()), limiter=_limiter)
-
-
-async def off_the_loop(function: Callable[[], T]) -> T:
-    """The result of a function that computes for long, or reads a `RangedFile`."""
-    return await to_thread.run_sync(function, limiter=_limiter)
 
 
 async def whole(artifacts: Artifacts, found: FoundArtifact, limit: int) -> bytes:

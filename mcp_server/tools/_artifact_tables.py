@@ -14,8 +14,9 @@ from mcp_server.analysis import excerpts
 from mcp_server.analysis.file_kinds import encoding_of
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.operations.artifacts import Artifacts, FoundArtifact
+from mcp_server.mlflow_integration.operations.threads import in_thread, off_the_loop
 from mcp_server.rendering import Table
-from mcp_server.tools._artifact_streams import RangedFile, in_thread, off_the_loop
+from mcp_server.tools._artifact_streams import RangedFile
 
 SAMPLE_BYTES: Final = 8 * 1024 * 1024
 """Of a CSV file, for the facts about its columns: about two seconds."""

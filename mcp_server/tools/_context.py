@@ -9,6 +9,7 @@ from mcp.server.mcpserver import Context, Resolve
 
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.mlflow_integration.operations import (
+    artifact_transfers,
     artifacts,
     experiments,
     metric_history,
@@ -21,6 +22,7 @@ from mcp_server.mlflow_integration.operations import (
 )
 from mcp_server.mlflow_integration.operations import runs as tracking
 from mcp_server.promotion_policy import PromotionPolicy
+from mcp_server.untrusted import sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,19 @@ async def _artifacts(context: Context[Any, Any]) -> artifacts.Artifacts:
     return context_of(context).engine.artifacts
 
 
+async def _transfers(context: Context[Any, Any]) -> artifact_transfers.ArtifactTransfers:
+    return context_of(context).engine.transfers
+
+
+async def _report_progress(context: Context[Any, Any]) -> artifact_transfers.Progress:
+    """Tells the client how far a long call has come, if it wants to know."""
+
+    async def report(done: int, total: int, what: str) -> None:
+        await context.report_progress(done, total, sentence(what, 200))
+
+    return report
+
+
 async def _promotions(context: Context[Any, Any]) -> promotion.Promotions:
     return context_of(context).engine.promotions
 
@@ -100,6 +115,8 @@ Recording = Annotated[recording.Recording, Resolve(_recording)]
 Registry = Annotated[registry.Registry, Resolve(_registry)]
 Registering = Annotated[registering.Registering, Resolve(_registering)]
 Artifacts = Annotated[artifacts.Artifacts, Resolve(_artifacts)]
+ArtifactTransfers = Annotated[artifact_transfers.ArtifactTransfers, Resolve(_transfers)]
+ReportProgress = Annotated[artifact_transfers.Progress, Resolve(_report_progress)]
 Promotions = Annotated[promotion.Promotions, Resolve(_promotions)]
 Policy = Annotated[PromotionPolicy, Resolve(_policy)]
 Caller = Annotated[str, Resolve(_caller)]

@@ -7,7 +7,8 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from mcp_server.analysis.globs import glob_matches
-from mcp_server.mlflow_integration.entities import Artifact, LoggedModel
+from mcp_server.mlflow_integration.entities import LoggedModel
+from mcp_server.mlflow_integration.operations.artifacts import FoundArtifact
 from mcp_server.rendering import Picture, Record, Table
 from mcp_server.tools._artifact_reading import Part, read
 from mcp_server.tools._context import Artifacts
@@ -42,7 +43,7 @@ async def list_artifacts(
     """
     place = await artifacts.place(run)
     after = page_token
-    files: list[Artifact] = []
+    files: list[FoundArtifact] = []
     models: tuple[LoggedModel, ...] = ()
     for _ in range(PAGES_SEARCHED):
         page = await artifacts.walk(place, path, after=after, limit=max_results - len(files))
@@ -51,7 +52,7 @@ async def list_artifacts(
         after = page.next_after
         if not after or len(files) >= max_results:
             break
-    rows = [[file.path, file.file_size] for file in files]
+    rows = [[file.path, file.artifact.file_size] for file in files]
     hint = ", ".join(f"{model.name}/ is logged model {model.model_id}" for model in models)
     if not rows:
         nothing = f"No file of {place.label} matches '{pattern}'" if pattern else f"There are no files in {place.label}"

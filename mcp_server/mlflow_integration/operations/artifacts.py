@@ -57,13 +57,19 @@ class FoundArtifact:
     place: ArtifactPlace
     artifact: Artifact
     """Its path is relative to the place."""
+    listed_as: str = ""
+    """Its path in the listing of a run, where it differs: files of a logged model stand below the model's name."""
+
+    @property
+    def path(self) -> str:
+        return self.listed_as or self.artifact.path
 
 
 @dataclass(frozen=True, slots=True)
 class ArtifactPage:
     """Files in the order of their paths."""
 
-    files: tuple[Artifact, ...]
+    files: tuple[FoundArtifact, ...]
     next_after: str
     """The path after which the next page begins; empty on the last page."""
     models: tuple[LoggedModel, ...] = ()
@@ -168,7 +174,7 @@ class Artifacts:
                 await walk.descend(model_place, rest, name)
             if not walk.seen:
                 found = await self.find(place, path)
-                return ArtifactPage((found.artifact,), "")
+                return ArtifactPage((replace(found, listed_as=path),), "")
         return ArtifactPage(tuple(walk.files), walk.next_after, models)
 
     # Places
@@ -245,7 +251,7 @@ class _Walk:
     """
 
     def __init__(self, artifacts: Artifacts, after: str, limit: int) -> None:
-        self.files: list[Artifact] = []
+        self.files: list[FoundArtifact] = []
         self.seen = False
         """Whether anything was there at all."""
         self.next_after = ""
@@ -273,7 +279,7 @@ class _Walk:
                 self.next_after = self._last
                 return False
             if not is_folder:
-                self.files.append(replace(entries[name], path=path_shown))
+                self.files.append(FoundArtifact(place, entries[name], path_shown))
             elif name in inner:
                 if not await self.descend(await self._artifacts.model_place(inner[name]), "", path_shown):
                     return False

@@ -108,6 +108,21 @@ def open_for_writing(path: str, roots: Sequence[Path]) -> Generator[BinaryIO]:
         ) from None
 
 
+def writable_size(path: str, roots: Sequence[Path]) -> int | None:
+    """Bytes of the file that already has the name of one to be written; None when the name is free.
+
+    Raises: InvalidInputError: the path may not be written, or what is there is not a file.
+    """
+    root, parts = _candidates(path, roots)[0]
+    try:
+        with _entered(root, parts[:-1]) as folder:
+            return folder.size(parts[-1]) if parts else None
+    except FileNotFoundError:
+        return None
+    except OSError:
+        raise _unusable(path) from None
+
+
 @dataclass(frozen=True, slots=True)
 class FolderFiles:
     """What a folder holds."""
@@ -242,6 +257,13 @@ class _Folder:
         except FileNotFoundError:
             return False
         return True
+
+    def size(self, name: str) -> int:
+        """Raises: OSError: there is nothing of this name, or it is not a file."""
+        facts = os.stat(self._name(name), dir_fd=self.descriptor, follow_symlinks=False)
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError
+        return facts.st_size
 
     def rename(self, old: str, new: str) -> None:
         """Raises: FileExistsError: the new name was taken meanwhile."""
