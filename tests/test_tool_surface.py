@@ -66,7 +66,8 @@ async def test_every_tool_states_its_four_hints_and_a_title():
     """Hosts decide by them whether to ask a person first."""
     for tool in await listed(toolsets="all"):
         hints = tool["annotations"]
-        assert set(hints) == {"title", "readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
+        assert tool["title"]
+        assert set(hints) == {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
         assert not (hints["readOnlyHint"] and hints["destructiveHint"])
         assert len(tool["description"]) <= DESCRIPTION_LIMIT
         assert len(f"mcp__mlflow__{tool['name']}") <= 60

@@ -59,7 +59,7 @@ TOOLSETS: Final[dict[str, tuple[Definition, ...]]] = {
         reads(artifacts.list_artifacts),
         reads(artifacts.read_artifact),
         reads(artifact_transfers.compare_artifacts),
-        writes(artifact_transfers.log_artifact, idempotent=True),
+        changes(artifact_transfers.log_artifact),
         writes(artifact_transfers.download_artifacts, idempotent=True),
     ),
     "registry": (

@@ -35,17 +35,17 @@ class Definition:
 
 def reads(function: Callable[..., Any]) -> Definition:
     """Changes nothing."""
-    return Definition(function, _hints(function, read_only=True, destructive=False, idempotent=True))
+    return Definition(function, _hints(read_only=True, destructive=False, idempotent=True))
 
 
 def writes(function: Callable[..., Any], *, idempotent: bool = False) -> Definition:
     """Adds and changes nothing that is there; `idempotent` when the same call twice leaves what one call leaves."""
-    return Definition(function, _hints(function, read_only=False, destructive=False, idempotent=idempotent))
+    return Definition(function, _hints(read_only=False, destructive=False, idempotent=idempotent))
 
 
 def changes(function: Callable[..., Any], *, idempotent: bool = True, ask: Ask | None = None) -> Definition:
     """May replace what is there: a description, a tag, the version of an alias. `ask` where a person should agree."""
-    return Definition(function, _hints(function, read_only=False, destructive=True, idempotent=idempotent), ask)
+    return Definition(function, _hints(read_only=False, destructive=True, idempotent=idempotent), ask)
 
 
 def destroys(function: Callable[..., Any], *, ask: Ask) -> Definition:
@@ -55,12 +55,11 @@ def destroys(function: Callable[..., Any], *, ask: Ask) -> Definition:
     """
     if not callable(ask):
         raise TypeError(f"{function.__name__} deletes something; it needs a question for a person.")
-    return Definition(function, _hints(function, read_only=False, destructive=True, idempotent=True), ask)
+    return Definition(function, _hints(read_only=False, destructive=True, idempotent=True), ask)
 
 
-def _hints(function: Callable[..., Any], *, read_only: bool, destructive: bool, idempotent: bool) -> ToolAnnotations:
+def _hints(*, read_only: bool, destructive: bool, idempotent: bool) -> ToolAnnotations:
     return ToolAnnotations(
-        title=function.__name__.replace("_", " ").capitalize(),
         read_only_hint=read_only,
         destructive_hint=destructive,
         idempotent_hint=idempotent,
@@ -76,7 +75,7 @@ def build(definition: Definition, timeout_seconds: float) -> AnsweringTool:
         AnsweringTool,
         AnsweringTool.from_function(
             with_consent(function, definition.ask) if definition.ask else function,
-            title=hints.title,
+            title=definition.name.replace("_", " ").capitalize(),
             description=inspect.cleandoc(function.__doc__ or ""),
             annotations=hints,
             structured_output=False,

@@ -35,7 +35,7 @@ async def compare_artifacts(
     artifacts: Artifacts,
     transfers: ArtifactTransfers,
     run: ArtifactsOf,
-    other: ArtifactsOf,
+    other: Annotated[str, Field(description="The other run, logged model or model version.")],
     path: Annotated[str, Field(description="Folder to compare, or a text file to show the difference of.")] = "",
 ) -> Record:
     """Compare the files of two runs, logged models or model versions by path, size and content.

@@ -20,8 +20,8 @@ PAGES_SEARCHED: Final = 10
 ArtifactsOf = Annotated[
     str,
     Field(
-        description="Whose files: a run by id, prefix, name or UI link; a logged model by id (m-...); a model "
-        "version as models:/churn/3 or models:/churn@champion."
+        description="Run (id, prefix, name or UI link), logged model (m-...) or model version (models:/churn/3, "
+        "models:/churn@champion)."
     ),
 ]
 ArtifactPath = Annotated[
