@@ -29,6 +29,7 @@ from mcp_server.mlflow_integration.rest.fields import (
     metrics,
     part,
     required_text,
+    several,
     text,
     texts,
     truth,
@@ -61,22 +62,31 @@ def experiment_of(e: Json) -> Experiment:
 def run_of(r: Json) -> Run:
     info, data = part(r, "info"), part(r, "data")
     tags = mapping(data, "tags")
+    run_id, experiment_id, run_name, status, stage, artifact_uri = several(info, _RUN_TEXTS)
+    inputs, outputs = r.get("inputs"), r.get("outputs")
     return Run(
-        run_id=text(info, "run_id") or required_text(info, "run_uuid"),
-        experiment_id=required_text(info, "experiment_id"),
+        run_id=run_id or required_text(info, "run_uuid"),
+        experiment_id=experiment_id or required_text(info, "experiment_id"),
         # Servers before MLflow 2.0 keep the name only as a tag.
-        run_name=text(info, "run_name") or tags.get(tag_names.RUN_NAME, ""),
-        status=text(info, "status"),
+        run_name=run_name or tags.get(tag_names.RUN_NAME, ""),
+        status=status,
         start_time=whole(info, "start_time"),
         end_time=whole(info, "end_time"),
-        lifecycle_stage=text(info, "lifecycle_stage", "active"),
-        artifact_uri=text(info, "artifact_uri"),
+        lifecycle_stage=stage or "active",
+        artifact_uri=artifact_uri,
         metrics=metrics(data, "metrics"),
         params=mapping(data, "params"),
         tags=tags,
-        datasets=tuple(_dataset_of(d) for d in listed(part(r, "inputs"), "dataset_inputs")),
-        logged_model_ids=tuple(required_text(o, "model_id") for o in listed(part(r, "outputs"), "model_outputs")),
+        datasets=tuple(map(_dataset_of, listed(part(r, "inputs"), "dataset_inputs"))) if inputs else (),
+        logged_model_ids=tuple(map(_model_id_of, listed(part(r, "outputs"), "model_outputs"))) if outputs else (),
     )
+
+
+_RUN_TEXTS = ("run_id", "experiment_id", "run_name", "status", "lifecycle_stage", "artifact_uri")
+
+
+def _model_id_of(output: Json) -> str:
+    return required_text(output, "model_id")
 
 
 def _dataset_of(d: Json) -> Dataset:
