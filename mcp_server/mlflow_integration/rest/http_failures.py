@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import httpx2
 
-from mcp_server.errors import DeadlineError, TrackingServerError, UnreachableError
+from mcp_server.errors import TrackingServerError, UnreachableError
 
 _CERTIFICATE_PROBLEM_BY_CODE = {
     9: "it is not valid yet. Check the clock of this computer",
@@ -20,16 +20,13 @@ _CERTIFICATE_PROBLEM_BY_CODE = {
 
 
 def explain(
-    error: httpx2.TransportError, address: str, *, connect_timeout_seconds: float, read_timeout_seconds: float
+    error: httpx2.TransportError, address: str, *, connect_timeout_seconds: float
 ) -> tuple[TrackingServerError, bool]:
     """The failure for the agent, and whether it may pass by itself in a moment.
 
     `carried_out` is False when the request was certainly not sent.
     """
     unsent = isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError))
-    if isinstance(error, httpx2.TimeoutException) and not unsent:
-        silence = f"{address} fell silent for {read_timeout_seconds:g} s before its answer was complete."
-        return DeadlineError(silence), False
     sentence, passing = _diagnosis(error, address, connect_timeout_seconds)
     return UnreachableError(sentence, carried_out=False if unsent else None), passing
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 from collections.abc import AsyncGenerator, Mapping
@@ -11,8 +12,9 @@ from typing import Any, Final
 import anyio
 import httpx2
 
-from mcp_server.errors import SettingsError, TrackingServerError, UnreachableError
+from mcp_server.errors import DeadlineError, SettingsError, TrackingServerError, UnreachableError
 from mcp_server.mlflow_integration.locate import read_server_address
+from mcp_server.mlflow_integration.rest.circuit_breaker import CircuitBreaker
 from mcp_server.mlflow_integration.rest.credentials import authorization, header_text
 from mcp_server.mlflow_integration.rest.http_failures import explain
 from mcp_server.mlflow_integration.rest.transport import (
@@ -33,8 +35,8 @@ REQUESTS_IN_FLIGHT: Final = 8
 RETRY_AFTER_LIMIT_SECONDS: Final = 2.0
 """A server that asks for a longer wait is not waited for: its reply goes up as it is."""
 
-READ_TIMEOUT_SECONDS: Final = 30.0
-"""Silence in one read or write; the whole call is bounded by its caller's cancel scope."""
+HANG_SECONDS: Final = 5.0
+"""A call that its caller gave up after this time, without an answer, counts as one that the server left hanging."""
 
 KEEPALIVE_SECONDS: Final = 4.0
 """Idle connections are ours to close: `mlflow server` (uvicorn) closes them after 5 s, in the face of a request."""
@@ -62,6 +64,8 @@ class HttpTransport:
         if settings.workspace:
             self._headers["X-MLFLOW-WORKSPACE"] = header_text("MLFLOW_WORKSPACE", settings.workspace)
         self._client: httpx2.AsyncClient | None = None
+        self._slots = anyio.CapacityLimiter(REQUESTS_IN_FLIGHT)
+        self._breaker = CircuitBreaker(self._probe, hang_seconds=min(HANG_SECONDS, settings.timeout_seconds / 2))
 
     async def request(
         self,
@@ -74,19 +78,20 @@ class HttpTransport:
         headers: Mapping[str, str] | None = None,
         idempotent: bool,
     ) -> Reply:
-        """One request, tried up to three times where that is safe.
+        """One request, tried up to three times where that is safe, within the time of one tool call.
 
         Returns: the reply, whatever its status, decompressed.
-        Raises: UnreachableError: no connection, it was lost, or the address redirects.
-        DeadlineError: the server fell silent. TrackingServerError: the body is beyond `BODY_LIMIT`
+        Raises: UnreachableError: no connection, it was lost, the address redirects, or the server has not answered
+        lately. DeadlineError: the answer was not complete in time. TrackingServerError: the body is beyond `BODY_LIMIT`
         or garbled. InvalidInputError: text that is not Unicode. SettingsError: certificates or
         proxies that cannot be used.
         """
-        client = self._opened()
         asked = encoded(params, json, content, headers)
         url = f"{self.address}{path}?{asked.query}" if asked.query else self.address + path
+        client = self._opened()
         request = client.build_request(method, url, content=asked.body, headers=dict(asked.headers))
-        return await self._carry(client, request, idempotent=idempotent)
+        async with self._breaker.watching():
+            return await self._within_time(client, request, idempotent=idempotent)
 
     @asynccontextmanager
     async def stream(
@@ -130,21 +135,44 @@ class HttpTransport:
     def _opened(self) -> httpx2.AsyncClient:
         if self._client is None:
             context = _tls(self.address, self._settings)
+            # At DEBUG they write the headers of every reply, cookies included.
+            for library in ("httpx2", "httpcore2"):
+                logging.getLogger(library).setLevel(logging.WARNING)
             try:
                 self._client = httpx2.AsyncClient(
                     headers=self._headers,
                     verify=context,
-                    # Waiting for one of the connections (pool) counts against the call only, not as a failure.
-                    timeout=httpx2.Timeout(
-                        READ_TIMEOUT_SECONDS, connect=self._settings.connect_timeout_seconds, pool=None
-                    ),
-                    limits=httpx2.Limits(max_connections=REQUESTS_IN_FLIGHT, keepalive_expiry=KEEPALIVE_SECONDS),
+                    # A limit per read would let a server drip for ever; `request` limits the whole.
+                    timeout=httpx2.Timeout(None, connect=self._settings.connect_timeout_seconds),
+                    # One more for the probe, when all requests hang.
+                    limits=httpx2.Limits(max_connections=REQUESTS_IN_FLIGHT + 1, keepalive_expiry=KEEPALIVE_SECONDS),
                 )
             except (ImportError, ValueError, httpx2.InvalidURL):  # of what urllib found in the environment
                 raise SettingsError(
                     "The proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used. Form: http://host:port"
                 ) from None
         return self._client
+
+    async def _within_time(self, client: httpx2.AsyncClient, request: httpx2.Request, *, idempotent: bool) -> Reply:
+        seconds = self._settings.timeout_seconds
+        with anyio.move_on_after(seconds):
+            return await self._carry(client, request, idempotent=idempotent)
+        raise DeadlineError(
+            f"{self.address} did not complete its answer within {seconds:g} s (MLFLOW_MCP_TIMEOUT_SECONDS). "
+            "Ask for less at once, or try again when the server is less busy."
+        )
+
+    async def _probe(self) -> None:
+        """Whether anything answers, whatever it says. Raises: TrackingServerError: nothing does."""
+        client = self._opened()
+        try:
+            response = await client.send(client.build_request("GET", self.address + "/health"), stream=True)
+            await response.aclose()
+        except httpx2.TransportError as error:
+            raise self._explained(error)[0] from None
+
+    def _explained(self, error: httpx2.TransportError) -> tuple[TrackingServerError, bool]:
+        return explain(error, self.address, connect_timeout_seconds=self._settings.connect_timeout_seconds)
 
     async def _carry(self, client: httpx2.AsyncClient, request: httpx2.Request, *, idempotent: bool) -> Reply:
         """Up to three tries. `arrived` remembers, over all of them, that MLflow may have had the request."""
@@ -154,14 +182,10 @@ class HttpTransport:
         while True:
             wait = next(waits, None)
             try:
-                reply = await self._send(client, request)
+                async with self._slots:
+                    reply = await self._send(client, request)
             except httpx2.TransportError as error:
-                failure, passing = explain(
-                    error,
-                    self.address,
-                    connect_timeout_seconds=self._settings.connect_timeout_seconds,
-                    read_timeout_seconds=READ_TIMEOUT_SECONDS,
-                )
+                failure, passing = self._explained(error)
                 if failure.carried_out is None:
                     arrived = True
                     again = passing and idempotent
