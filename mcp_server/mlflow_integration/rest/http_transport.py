@@ -64,7 +64,7 @@ class HttpTransport:
         if settings.workspace:
             self._headers["X-MLFLOW-WORKSPACE"] = header_text("MLFLOW_WORKSPACE", settings.workspace)
         self._client: httpx2.AsyncClient | None = None
-        self._slots = anyio.CapacityLimiter(REQUESTS_IN_FLIGHT)
+        self._slots = anyio.Semaphore(REQUESTS_IN_FLIGHT)
         self._breaker = CircuitBreaker(self._probe, hang_seconds=min(HANG_SECONDS, settings.timeout_seconds / 2))
 
     async def request(
@@ -104,21 +104,17 @@ class HttpTransport:
         url = f"{self.address}{path}?{asked.query}" if asked.query else self.address + path
         request = client.build_request("GET", url, headers=dict(asked.headers))
         try:
-            response = await client.send(request, stream=True)
-            async with aclosing(response):
-                if 300 <= response.status_code < 400:
-                    raise self._redirected(response)
-                yield StreamedReply(response.status_code, dict(response.headers), response.aiter_bytes(STREAM_PIECE))
+            async with self._breaker.watching(), self._slots:
+                response = await client.send(request, stream=True)
+                async with aclosing(response):
+                    if 300 <= response.status_code < 400:
+                        raise self._redirected(response)
+                    pieces = response.aiter_bytes(STREAM_PIECE)
+                    yield StreamedReply(response.status_code, dict(response.headers), pieces)
         except httpx2.DecodingError:
             raise TrackingServerError(f"The answer of {self.address} arrived garbled.") from None
         except httpx2.TransportError as error:
-            failure, _ = explain(
-                error,
-                self.address,
-                connect_timeout_seconds=self._settings.connect_timeout_seconds,
-                read_timeout_seconds=READ_TIMEOUT_SECONDS,
-            )
-            raise failure from None
+            raise self._explained(error)[0] from None
 
     def warm_up(self) -> None:
         """Nothing takes long here."""
