@@ -28,6 +28,8 @@ DEADLINE_SECONDS: Final = 2.0
 GRACE_SECONDS: Final = 0.5
 UNANSWERED_SECONDS: Final = 20.0
 AT_ONCE: Final = 4
+SLOW: Final = ("hangs", "slow headers", "slow body", "never ends")
+"""Faults that take every call to its deadline."""
 
 ARGUMENTS: Final[dict[str, Any]] = {
     "experiment": "churn",
