@@ -17,7 +17,8 @@ FAMILIAR: Final[dict[str, tuple[Any, ...]]] = {
     "baseline": RUN_NAMES,
     "parent_run": RUN_NAMES,
     "metric": ("accuracy", "loss", "val_loss", "acuracy"),
-    "metrics": (["loss"], ["accuracy", "loss"], {"accuracy": 0.5}, {"loss": [[0, 1.0], [1, 0.5]]}, {"m": "NaN"}),
+    "metrics": (["loss"], ["accuracy", "loss"], "loss", ["los"], {"accuracy": 0.5}),
+    "metrics by name": ({"accuracy": 0.5}, {"loss": [[0, 1.0], [1, 0.5]]}, {"m": "NaN"}, ["accuracy"]),
     "params": ({"lr": 0.1}, {"model": "cnn"}, ["lr"]),
     "tags": ({"team": "vision"}, ["a=1"], {"mcp.state": "complete"}),
     "name": (MODEL, EXPERIMENT, "new name"),
@@ -26,10 +27,10 @@ FAMILIAR: Final[dict[str, tuple[Any, ...]]] = {
     "alias": ("champion", "challenger", "prod", "3"),
     "filter_string": ("metrics.accuracy > 0.5", "params.model = 'cnn'", "tags.team = 'vision'", "acc >> 1", "a or b"),
     "order_by": (["metrics.accuracy DESC"], "params.lr ASC, start_time", ["accuracy downwards"]),
-    "since": ("24h", "7d", "2026-01-01", "yesterday", "999999d"),
-    "until": ("1h", "2099-01-01", "now"),
+    "since": ("30d", "7d", "2026-01-01", "yesterday", "999999d"),
+    "until": ("2099-01-01", "1h", "now"),
     "gates": (["metrics.accuracy >= 0.1"], ["metrics.loss < champion - 1%"], "metrics.accuracy > 2"),
-    "path": ("model/MLmodel", "plots", "notes.txt", ""),
+    "path": ("notes.txt", "model/MLmodel", "plots", ""),
     "files": (["/etc/passwd"], [""], ["."], ["nothing.txt"]),
     "artifacts": ({"notes.txt": "hello"}, {"a": "1", "a/b": "2"}, {"../x": "y"}),
     "datasets": ([{"name": "train"}], [{"digest": "x"}], {"name": "one"}),
@@ -37,10 +38,10 @@ FAMILIAR: Final[dict[str, tuple[Any, ...]]] = {
     "idempotency_key": ("k1", "k2"),
     "direction": ("max", "min", "auto", "MAX"),
     "status": ("FINISHED", "failed", "RUNNING"),
-    "confirm_name": ("baseline", MODEL, "churn"),
+    "confirm_name": ("baseline", MODEL, "churn", "2 runs"),
     "timeout_seconds": (0.1, 1),
 }
-"""By argument name; each is a value that an agent would send."""
+"""By argument name; each is a value that an agent would send, the first one right."""
 
 HOSTILE: Final = (
     "",
@@ -130,8 +131,10 @@ def arguments_for(schema: dict[str, Any], chance: random.Random) -> dict[str, An
 def _plausible(name: str, part: dict[str, Any], chance: random.Random) -> Any:
     if "enum" in part:
         return chance.choice(part["enum"])
-    if name in FAMILIAR and chance.random() < 0.9:
-        return chance.choice(FAMILIAR[name])
+    if name == "metrics" and part.get("type") == "object":
+        name = "metrics by name"
+    if name in FAMILIAR and chance.random() < 0.95:
+        return FAMILIAR[name][0] if chance.random() < 0.6 else chance.choice(FAMILIAR[name])
     kind = part.get("type")
     if kind == "integer":
         low, high = part.get("minimum", 0), part.get("maximum", 100)
