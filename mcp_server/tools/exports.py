@@ -1,0 +1,93 @@
+"""export_runs: all runs of a search into a local file."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import partial
+from typing import Annotated, Any, Final
+
+import anyio
+from anyio.to_thread import run_sync
+from mcp.server.mcpserver import Context
+from pydantic import Field
+
+from mcp_server.mlflow_integration.operations.all_runs import run_pages
+from mcp_server.mlflow_integration.operations.folders import open_for_writing
+from mcp_server.mlflow_integration.operations.run_files import RunSpool, format_of
+from mcp_server.rendering import Record
+from mcp_server.tools._context import OneEngine
+from mcp_server.tools._params import ExperimentRefs, OrderBy, PageToken, SameFilter, SameSince
+
+READING_PART: Final = 0.7
+"""Part of the deadline that may go into reading runs; the rest is for writing them."""
+COLUMNS_SHOWN: Final = 40
+OLDEST_FIRST: Final = ("attributes.start_time ASC",)
+"""Runs that begin meanwhile come last and shift no page."""
+
+
+async def export_runs(
+    engine: OneEngine,
+    context: Context[Any, Any],
+    path: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=1_000,
+            description="New file in an allowed folder, ending in .csv, .jsonl or .parquet, such as runs.csv.",
+        ),
+    ],
+    experiments: ExperimentRefs = (),
+    filter_string: SameFilter = "",
+    order_by: Annotated[OrderBy, Field(description="Left out: oldest first.")] = (),
+    since: SameSince = "",
+    page_token: PageToken = "",
+) -> Record:
+    """Save runs to a local file, all pages: a CSV, JSON lines or Parquet table of metrics, params and tags.
+
+    For pandas, a spreadsheet or a backup of thousands of runs. Never overwrites a file.
+    """
+    format_name = format_of(path)
+    end = anyio.current_time() + engine.settings.timeout_seconds * READING_PART
+    with open_for_writing(path, engine.settings.allowed_folders) as target, tempfile.TemporaryFile() as temporary:
+        spool = RunSpool(temporary)
+        token, why = "", ""
+        pages = run_pages(
+            engine.tracking,
+            experiments,
+            filter_string=filter_string,
+            since=since,
+            order_by=order_by or OLDEST_FIRST,
+            page_token=page_token,
+        )
+        async for page in pages:
+            token, why = page.next_page_token, why or page.why_empty
+            names = {place.experiment_id: place.name for place in page.experiments}
+            await run_sync(partial(spool.add, page.runs, names))
+            await context.report_progress(len(spool), None, f"{len(spool):,} runs read")
+            if anyio.current_time() > end:
+                break
+        await run_sync(partial(spool.write, target, format_name))
+        size = target.tell()
+    columns = spool.columns
+    more = len(columns) - COLUMNS_SHOWN
+    return Record(
+        {
+            "path": path,
+            "format": format_name,
+            "runs": len(spool),
+            "bytes": size,
+            "complete": not token,
+            "columns_written": [*columns[:COLUMNS_SHOWN], *([f"and {more} more"] if more > 0 else [])],
+            "next_page_token": token,
+        },
+        hint=_hint(len(spool), token, why),
+    )
+
+
+def _hint(runs: int, token: str, why: str) -> str:
+    if token:
+        return (
+            f"The time for one call was over after {runs:,} runs. The same call with another path and page_token "
+            "writes those that follow."
+        )
+    return why if not runs else ""
