@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -14,6 +15,7 @@ from pydantic import Field
 from mcp_server.mlflow_integration.operations.all_runs import run_pages
 from mcp_server.mlflow_integration.operations.folders import open_for_writing
 from mcp_server.mlflow_integration.operations.run_files import RunSpool, format_of
+from mcp_server.mlflow_integration.operations.runs import FoundRuns
 from mcp_server.rendering import Record
 from mcp_server.tools._context import OneEngine
 from mcp_server.tools._params import ExperimentRefs, OrderBy, PageToken, SameFilter, SameSince
@@ -48,46 +50,48 @@ async def export_runs(
     """
     format_name = format_of(path)
     end = anyio.current_time() + engine.settings.timeout_seconds * READING_PART
+    pages = run_pages(
+        engine.tracking,
+        experiments,
+        filter_string=filter_string,
+        since=since,
+        order_by=order_by or OLDEST_FIRST,
+        page_token=page_token,
+    )
     with open_for_writing(path, engine.settings.allowed_folders) as target, tempfile.TemporaryFile() as temporary:
         spool = RunSpool(temporary)
-        token, why = "", ""
-        pages = run_pages(
-            engine.tracking,
-            experiments,
-            filter_string=filter_string,
-            since=since,
-            order_by=order_by or OLDEST_FIRST,
-            page_token=page_token,
-        )
-        async for page in pages:
-            token, why = page.next_page_token, why or page.why_empty
-            names = {place.experiment_id: place.name for place in page.experiments}
-            await run_sync(partial(spool.add, page.runs, names))
-            await context.report_progress(len(spool), None, f"{len(spool):,} runs read")
-            if anyio.current_time() > end:
-                break
+        last = await _read(pages, spool, context, end)
         await run_sync(partial(spool.write, target, format_name))
         size = target.tell()
-    columns = spool.columns
+    facts = {"path": path, "format": format_name, "runs": len(spool), "bytes": size}
+    return Record({**facts, **_outcome(spool, last)}, hint=_hint(len(spool), last))
+
+
+async def _read(
+    pages: AsyncIterator[FoundRuns], spool: RunSpool, context: Context[Any, Any], end: float
+) -> FoundRuns | None:
+    """Takes page after page until the last one or the time `end`; gives the last page that was taken."""
+    page = None
+    async for page in pages:
+        names = {place.experiment_id: place.name for place in page.experiments}
+        await run_sync(partial(spool.add, page.runs, names))
+        await context.report_progress(len(spool), None, f"{len(spool):,} runs read")
+        if anyio.current_time() > end:
+            break
+    return page
+
+
+def _outcome(spool: RunSpool, last: FoundRuns | None) -> dict[str, Any]:
+    columns, token = spool.columns, last.next_page_token if last else ""
     more = len(columns) - COLUMNS_SHOWN
-    return Record(
-        {
-            "path": path,
-            "format": format_name,
-            "runs": len(spool),
-            "bytes": size,
-            "complete": not token,
-            "columns_written": [*columns[:COLUMNS_SHOWN], *([f"and {more} more"] if more > 0 else [])],
-            "next_page_token": token,
-        },
-        hint=_hint(len(spool), token, why),
-    )
+    shown = [*columns[:COLUMNS_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+    return {"complete": not token, "columns_written": shown, "next_page_token": token}
 
 
-def _hint(runs: int, token: str, why: str) -> str:
-    if token:
+def _hint(runs: int, last: FoundRuns | None) -> str:
+    if last and last.next_page_token:
         return (
             f"The time for one call was over after {runs:,} runs. The same call with another path and page_token "
             "writes those that follow."
         )
-    return why if not runs else ""
+    return last.why_empty if last and not runs else ""
