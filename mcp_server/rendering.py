@@ -111,11 +111,6 @@ TABLE_SCHEMA: Final[Json] = {
     "required": ["columns", "rows"],
     "additionalProperties": True,
 }
-RECORD_SCHEMA: Final[Json] = {
-    "type": "object",
-    # Some client libraries build a type from the schema and drop what it does not allow.
-    "additionalProperties": True,
-}
 
 
 def answer(value: Table | Record) -> tuple[str, Json]:

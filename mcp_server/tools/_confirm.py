@@ -50,7 +50,7 @@ Ask = Callable[..., Awaitable[Question | None]]
 Answer = ElicitationResult[Confirmation]
 ConfirmName = Annotated[
     str,
-    Field(description="Only if this server asks for it: the exact name, repeated, where the host cannot ask a person."),
+    Field(description="Only if this server asks for it: the exact name, repeated."),
 ]
 
 

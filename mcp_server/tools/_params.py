@@ -18,12 +18,12 @@ ExperimentRef = Annotated[
 ]
 ExperimentRefs = Annotated[
     tuple[str, ...],
-    Field(max_length=100, description="Experiment ids, names or UI links. Left out: the default experiment, else all."),
+    Field(max_length=100, description="Experiment ids, names or UI links. Left out: the default, else all."),
 ]
-RunRef = Annotated[str, Field(description="Run id, unique id prefix, exact name or UI link; search_runs lists them.")]
+RunRef = Annotated[str, Field(description="Run id, id prefix, exact name or UI link; search_runs lists them.")]
 RunRefs = Annotated[
     tuple[str, ...],
-    Field(min_length=1, max_length=100, description="Runs by id, unique id prefix, exact name or UI link."),
+    Field(min_length=1, max_length=100, description="Runs by id, id prefix, exact name or UI link."),
 ]
 FilterString = Annotated[
     str,
@@ -104,8 +104,7 @@ Key = Annotated[
     str,
     Field(
         max_length=200,
-        description="Your own unique text for this run. The same call with the same key returns or completes the "
-        "first run and never makes a second.",
+        description="Your own unique text. The same call with the same key never makes a second run.",
     ),
 ]
 EndStatus = Annotated[Literal["FINISHED", "FAILED", "KILLED"], Field(description="How the run ended.")]

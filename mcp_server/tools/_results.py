@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import base64
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from mcp.types import CallToolResult, ContentBlock, ImageContent, ResourceLink, TextContent
 
-from mcp_server.rendering import RECORD_SCHEMA, TABLE_SCHEMA, Link, Picture, Record, Table, answer
-
-_SCHEMA_BY_TYPE: Final[dict[Any, dict[str, Any]]] = {Table: TABLE_SCHEMA, Record: RECORD_SCHEMA}
+from mcp_server.rendering import TABLE_SCHEMA, Link, Picture, Record, Table, answer
 
 
 def output_schema(returns: Any) -> dict[str, Any] | None:
-    """The schema of a tool's structured content; None for one that may answer with an image."""
-    return _SCHEMA_BY_TYPE.get(returns)
+    """The schema of a tool's structured content: that of tables; a Record's would only say that it is an object."""
+    return TABLE_SCHEMA if returns is Table else None
 
 
 def call_result(value: object) -> CallToolResult:

@@ -17,11 +17,11 @@ from mcp_server.tools._context import MetricHistory, Tracking
 from mcp_server.tools._params import (
     Direction,
     ExperimentRefs,
-    FilterString,
     MetricName,
     MetricNames,
     RunRef,
     RunRefs,
+    SameFilter,
 )
 from mcp_server.tools._views import left_out_hint, run_cell, run_columns
 
@@ -51,7 +51,7 @@ async def rank_runs(
     metric: MetricName,
     experiments: ExperimentRefs = (),
     direction: Direction = "auto",
-    filter_string: FilterString = "",
+    filter_string: SameFilter = "",
     max_results: Annotated[int, Field(ge=1, le=100, description="How many of the best.")] = 10,
 ) -> Table:
     """Show the best runs by one metric's latest value, with the params that tell them apart.

@@ -34,8 +34,8 @@ async def diagnose_run(
 ) -> Record:
     """Find what is wrong with a run: why it failed or crashed, NaN, diverged, overfit, plateau, spikes, stalled.
 
-    Also whether it converged or still improves, is worse or slower than its siblings, or leaves the
-    GPU idle. Each finding comes with its numbers and the call that shows more.
+    Also whether it converged or still improves, is worse or slower than its siblings, or leaves the GPU
+    idle; each with its numbers.
     """
     found = await engine.tracking.get_run(run)
     chosen = list(metrics) or _curves(found)

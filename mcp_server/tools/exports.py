@@ -35,7 +35,7 @@ async def export_runs(
         Field(
             min_length=1,
             max_length=1_000,
-            description="New file in an allowed folder, ending in .csv, .jsonl or .parquet, such as runs.csv.",
+            description="New file in an allowed folder: .csv, .jsonl or .parquet.",
         ),
     ],
     experiments: ExperimentRefs = (),
@@ -44,10 +44,7 @@ async def export_runs(
     since: SameSince = "",
     page_token: PageToken = "",
 ) -> Record:
-    """Save runs to a local file, all pages: a CSV, JSON lines or Parquet table of metrics, params and tags.
-
-    For pandas, a spreadsheet or a backup of thousands of runs. Never overwrites a file.
-    """
+    """Save all runs of a search to a local CSV, JSON lines or Parquet file: for pandas, a spreadsheet, a backup."""
     format_name = format_of(path)
     end = anyio.current_time() + engine.settings.timeout_seconds * READING_PART
     pages = run_pages(

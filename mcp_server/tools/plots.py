@@ -20,7 +20,7 @@ from mcp_server.mlflow_integration.operations.all_runs import read_runs
 from mcp_server.rendering import Picture, Record
 from mcp_server.suggestions import suggestion
 from mcp_server.tools._context import OneEngine
-from mcp_server.tools._params import ExperimentRefs, MetricNames, ParamNames, RunRefs, SameFilter, SameSince
+from mcp_server.tools._params import ExperimentRefs, MetricNames, ParamNames, RunRefs, SameFilter
 from mcp_server.worker import compute
 
 Kind = Literal["curves", "bars", "scatter", "parallel", "pareto"]
@@ -49,7 +49,6 @@ async def plot_metrics(
     experiments: ExperimentRefs = (),
     params: Annotated[ParamNames, Field(description="For scatter and parallel. Left out: those that vary.")] = (),
     filter_string: SameFilter = "",
-    since: SameSince = "",
 ) -> Picture:
     """Draw a chart as an image: learning curves, bar chart, scatter plot, parallel coordinates, Pareto front.
 
@@ -58,7 +57,7 @@ async def plot_metrics(
     if len(metrics) > PANELS[kind] or (kind == "pareto" and len(metrics) != 2):
         number = "exactly 2 metrics" if kind == "pareto" else f"at most {PANELS[kind]}"
         raise InvalidInputError(f"A chart of kind {kind} takes {number}, not {len(metrics)}.")
-    found, left = await _runs(engine, kind, metrics, runs, experiments, filter_string, since)
+    found, left = await _runs(engine, kind, metrics, runs, experiments, filter_string)
     chart = await _chart(engine, kind, found, metrics, params)
     drawn = await compute("draw", dict(chart.request))
     return Picture(
@@ -78,7 +77,6 @@ async def _runs(
     runs: Sequence[str],
     experiments: Sequence[str],
     filter_string: str,
-    since: str,
 ) -> tuple[Sequence[Run], str]:
     """The runs of the chart, and a sentence about those that are left out."""
     if runs:
@@ -89,7 +87,6 @@ async def _runs(
         engine.tracking,
         experiments,
         filter_string=filter_string,
-        since=since,
         order_by=[order] if few else [],
         most=CURVE_RUNS if few else MOST_RUNS,
         seconds=engine.settings.timeout_seconds * READING_PART,

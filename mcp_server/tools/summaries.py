@@ -31,8 +31,8 @@ async def summarize_experiment(
 ) -> Record:
     """Give an overview of an experiment: what was tried, how many runs failed or are running, who ran them and when.
 
-    Every metric with minimum, median, maximum and best run, every varying hyperparameter with its
-    values, tags, datasets, durations, and what looks odd. For the effect of params use analyze_params.
+    Metrics with range and best run, varying hyperparameters with values, tags, datasets, durations, and
+    what looks odd.
     """
     place = await engine.tracking.references.experiment(experiment)
     found = await read_runs(

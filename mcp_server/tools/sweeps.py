@@ -43,8 +43,7 @@ async def analyze_params(
 ) -> Record:
     """Tell which hyperparameters of a sweep matter for a metric: effect, importance, interactions, best values.
 
-    Seeds are folded as noise. Gives out-of-bag R² first, corrects for the number of params tested, and
-    refuses to conclude from too few configurations.
+    Seeds are folded as noise; too few configurations give no conclusion.
     """
     found = await read_runs(
         engine.tracking,

@@ -26,17 +26,15 @@ async def wait_for_runs(
     engine: OneEngine,
     context: Context[Any, Any],
     runs: RunRefs,
-    until: Annotated[
-        str, Field(description="Wait for latest values as well, such as metrics.val_loss < 0.2, joined by and.")
-    ] = "",
-    wait_for_all: Annotated[bool, Field(description="Until all of them ended or met until, not just one.")] = False,
+    until: Annotated[str, Field(description="Also wait for values: metrics.val_loss < 0.2, joined by and.")] = "",
+    wait_for_all: Annotated[bool, Field(description="For all of them, not the first.")] = False,
     timeout_seconds: Annotated[
-        float, Field(ge=1, le=3_600, description="Longest wait; cut to what one call may take here.")
+        float, Field(ge=1, le=3_600, description="Longest wait, up to the limit of one call.")
     ] = 40,
 ) -> Record:
     """Wait for running runs: ends when one finishes, fails, crosses a threshold, goes NaN, stalls, or at the timeout.
 
-    Says what happened and how the runs stand; after a timeout call it again to go on monitoring.
+    After a timeout call it again to go on monitoring.
     """
     thresholds = waiting.thresholds_in(until)
     allowed = engine.settings.timeout_seconds * (1 - MARGIN)
