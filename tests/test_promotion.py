@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_server.errors import SettingsError
-from mcp_server.mlflow_integration.engine import Engine, engine_over, open_engine
+from mcp_server.mlflow_integration.engine import Engine, open_engine
 from mcp_server.mlflow_integration.entities import ModelVersion
 from mcp_server.mlflow_integration.operations.promotion_history import (
     Pointer,
@@ -22,10 +22,9 @@ from mcp_server.promotion_policy import read_policy
 from mcp_server.server import build_server
 from mcp_server.settings import Settings
 from tests.conftest import connect
-from tests.faults import FaultyTransport
+from tests.registry_world import registered
 
 CHAMPION = Pointer(alias="champion")
-REQUESTS_LIMIT = 30
 
 POLICY = """\
 policies:
@@ -87,13 +86,12 @@ def test_tags_that_are_no_records_are_no_history(tags: dict[str, str]):
     assert all(entry.version == "1" for entry in found)
 
 
-async def test_a_policy_adds_its_gates_and_cannot_be_lowered(mock_engine: Engine, tmp_path: Path, logged_model: Any):
+async def test_a_policy_adds_its_gates_and_cannot_be_lowered(mock_engine: Engine, tmp_path: Path):
     """Whatever gates an agent asks for, those of the policy are added."""
     policy = tmp_path / "policy.yaml"
     policy.write_text(POLICY)
     async with connect(mock_engine, promotion_policy=policy) as agent:
-        await agent.ask("get_server_info")
-        await agent.ask("register_model", name="churn-eu", run=logged_model(mock_engine, accuracy=0.9))
+        await registered(agent, "churn-eu", 0.9)
         held_back = await agent.ask("promote_model", name="churn-eu", version=1)
         weaker = await agent.ask("promote_model", name="churn-eu", version=1, gates=["metrics.accuracy > 0.5"])
         around = await agent.refusal("update_model", name="churn-eu", version=1, alias="champion")
@@ -144,48 +142,91 @@ def test_a_policy_that_cannot_be_read_stops_the_start_with_its_line(tmp_path: Pa
         build_server(open_engine(Settings.load(mock_mode=True, promotion_policy=path)))
 
 
-@pytest.mark.parametrize("carried_out", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("pointer", [{"alias": "champion"}, {"stage": "Production"}], ids=["alias", "stage"])
-@pytest.mark.parametrize("tool", ["promote_model", "rollback_model"])
-async def test_a_server_that_dies_at_any_moment_leaves_the_alias_with_a_version(
-    mock_engine: Engine, logged_model: Any, tool: str, pointer: dict[str, str], carried_out: bool
-):
-    """For every request of a promotion or rollback: the alias has one of two versions before and after."""
-    async with connect(mock_engine, closes=False, confirm="never") as agent:
-        await agent.ask("get_server_info")
-        for accuracy in (0.7, 0.8, 0.9):
-            await agent.ask("register_model", name="churn", run=logged_model(mock_engine, accuracy=accuracy))
-    for n in range(1, REQUESTS_LIMIT):
-        async with connect(mock_engine, closes=False, confirm="never") as agent:
-            for version in (1, 2):
-                await agent.ask("promote_model", name="churn", version=version, **pointer)
-        transport = FaultyTransport(mock_engine.transports[0], n, carried_out=carried_out, for_good=True)
-        dying = engine_over(mock_engine.location, mock_engine.settings, transport, transport)
-        arguments = {"version": 3} if tool == "promote_model" else {}
-        async with connect(dying, confirm="never") as agent:
-            result = await agent.client.call_tool(tool, {"name": "churn", **arguments, **pointer})
-        current = await mock_engine.promotions.current_version("churn", Pointer(**pointer))
-        assert current is not None
-        assert current.version in ("2", "3" if tool == "promote_model" else "1")
-        if transport.requests < n:
-            assert not result.is_error
-            return
-    pytest.fail("one call sent more requests than any should")
+async def test_the_first_version_of_an_alias_is_let_in_once(engine: Engine, name: Any):
+    """Asked about like a move, shown in the answer; without it a gate against the alias has nothing to compare with."""
+    churn = name("churn")
+    gates = ["metrics.accuracy > champion + 0.005"]
+    async with connect(engine) as agent:
+        await registered(agent, churn, 0.7, 0.6)
+        missing = await agent.ask("promote_model", name=churn, version=1, gates=gates)
+        asked = await agent.refusal("promote_model", name=churn, version=1, gates=gates, allow_first=True)
+        first = await agent.ask(
+            "promote_model", name=churn, version=1, gates=gates, allow_first=True, confirm_name=churn
+        )
+        again = await agent.ask("promote_model", name=churn, version=2, gates=gates, allow_first=True)
+        await agent.ask("delete_model", name=churn, alias="champion", confirm_name=f"{churn} alias champion")
+        after = await agent.ask("promote_model", name=churn, version=2, gates=gates, allow_first=True)
+    row = dict(zip(missing["gates"]["columns"], missing["gates"]["rows"][0], strict=True))
+    assert (missing["promoted"], row["result"]) == (False, "failed")
+    assert row["reason"] == "nothing to compare with: no version has the alias champion"
+    assert "allow_first=true lets the first version in" in missing["hint"]
+    assert f"Give alias 'champion' of model '{churn}' its first version, version 1, without a comparison?" in asked
+    assert (first["promoted"], first["first_version"]) == (True, True)
+    assert first["gates"]["rows"][0][-1] == "first version: nothing to compare with"
+    assert (again["promoted"], again["gates"]["rows"][0][1]) == (False, "failed")
+    assert (after["promoted"], "first_version" in after) == (False, False)
 
 
-async def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(mock_engine: Engine, logged_model: Any):
-    """The loser's record is taken back, so the history holds only what happened."""
+async def test_allow_first_is_for_the_alias_that_moves(mock_engine: Engine):
+    """A comparison with an alias that never had a version does not pass for one that has a version."""
     async with connect(mock_engine, confirm="never") as agent:
-        await agent.ask("get_server_info")
-        for accuracy in (0.7, 0.8, 0.9):
-            await agent.ask("register_model", name="churn", run=logged_model(mock_engine, accuracy=accuracy))
+        await registered(agent, "churn", 0.7, 0.6)
         await agent.ask("promote_model", name="churn", version=1)
-        third = await mock_engine.registry.version("churn", "3")
-        await agent.ask("promote_model", name="churn", version=2)
-        with pytest.raises(Exception, match="Somebody moved alias 'champion' of 'churn' meanwhile"):
-            await mock_engine.promotions.move(
-                CHAMPION, third, from_version="1", kind="promotion", by="other", reason=""
-            )
-        model = await agent.ask("get_model", name="churn")
-    assert model["aliases"] == {"champion": "2"}
-    assert [row[3] for row in model["promotions"]["rows"]] == ["2", "1"]
+        gates = ["metrics.accuracy > prod"]
+        refused = await agent.ask("promote_model", name="churn", version=2, gates=gates, allow_first=True)
+        other = await agent.ask("promote_model", name="churn", version=2, alias="new", gates=gates, allow_first=True)
+        failed = await agent.ask(
+            "promote_model",
+            name="churn",
+            version=2,
+            alias="third",
+            gates=["metrics.accuracy > third", "metrics.accuracy > 0.65"],
+            allow_first=True,
+        )
+    assert refused["promoted"] is False
+    assert (other["promoted"], other["first_version"]) == (True, True)
+    assert [row[1] for row in failed["gates"]["rows"]] == ["passed", "failed"]
+    assert failed["promoted"] is False
+
+
+async def test_a_gate_names_the_alias_it_means(engine: Engine, name: Any):
+    """Whatever alias is being moved: `champion` is the one called champion, `prod` the one called prod."""
+    churn = name("churn")
+    async with connect(engine, confirm="never") as agent:
+        await registered(agent, churn, 0.7, 0.9, 0.8)
+        await agent.ask("promote_model", name=churn, version=1)
+        await agent.ask("promote_model", name=churn, version=2, alias="prod-eu")
+        gates = ["metrics.accuracy > champion + 0.005", "metrics.accuracy > PROD-eu - 1%"]
+        answer = await agent.ask("promote_model", name=churn, version=3, alias="challenger", gates=gates)
+        passed = await agent.ask("promote_model", name=churn, version=3, alias="challenger", gates=gates[:1])
+    assert [row[1:4] for row in answer["gates"]["rows"]] == [
+        ["passed", "0.8", "> 0.705"],
+        ["failed", "0.8", "> 0.891"],
+    ]
+    assert (answer["promoted"], passed["promoted"]) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "covered"),
+    [
+        ("alias: champion", {"champion", "Production"}),
+        ("alias: Champion", {"champion", "Production"}),
+        ("alias: champion\n    stages: []", {"champion"}),
+        ("alias: champion\n    stages: [Staging]", {"champion", "Staging"}),
+        ("alias: Production", {"champion", "Production"}),
+        ("alias: challenger", {"challenger", "Staging"}),
+        ("alias: [champion, prod]", {"champion", "prod", "Production"}),
+        ("alias: ch*", {"champion", "challenger", "Production", "Staging"}),
+        ("model: CHURN*", {"champion", "challenger", "prod", "Production", "Staging"}),
+        ("model: [fraud, price]", set()),
+    ],
+)
+def test_what_a_rule_covers(tmp_path: Path, rule: str, covered: set[str]):
+    """A stage counts as the alias that takes its place unless the rule says otherwise; case does not count."""
+    path = tmp_path / "policy.yaml"
+    model = "" if rule.startswith("model") else "model: churn*\n    "
+    path.write_text(f"policies:\n  - {model}{rule}\n    gates: [metrics.accuracy > 0]\n")
+    policy = read_policy(path)
+    pointers = [Pointer(alias=alias) for alias in ("champion", "challenger", "prod")]
+    pointers += [Pointer(stage=stage) for stage in ("Production", "Staging")]
+    assert {pointer.name for pointer in pointers if policy.gates_for("Churn-EU", pointer)} == covered
