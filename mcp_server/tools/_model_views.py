@@ -80,7 +80,7 @@ def version_facts(registry: Registry, version: ModelVersion) -> dict[str, Any]:
         "stage": "" if version.stage == "None" else version.stage,
         "run_id": version.run_id,
         "model_id": version.model_id,
-        "created": moment(version.creation_time),
+        "creation_time": moment(version.creation_time),
         "description": version.description,
         "tags": shown_tags(version.tags),
         "url": registry.model_url(version.name, version.version),

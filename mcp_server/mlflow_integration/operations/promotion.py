@@ -15,8 +15,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Literal
 
-import anyio
-
 from mcp_server.errors import (
     ConflictError,
     DeadlineError,
@@ -26,6 +24,7 @@ from mcp_server.errors import (
     UnsupportedError,
 )
 from mcp_server.mlflow_integration.entities import ModelVersion, RegisteredModel
+from mcp_server.mlflow_integration.operations.deadlines import reserve_seconds, stop_before_deadline
 from mcp_server.mlflow_integration.operations.filters import quoted
 from mcp_server.mlflow_integration.operations.promotion_history import Pointer, PromotionEvent, event_tag, events_of
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
@@ -117,8 +116,7 @@ class Promotions:
     async def _point(self, version: ModelVersion, pointer: Pointer, from_version: str) -> None:
         """The move itself. When its answer is lost the alias is read again, so that the caller learns what happened."""
         lost: TrackingServerError | None = None
-        # Half of the time that is left is kept for reading the alias again.
-        with anyio.move_on_after(_seconds_left() / 2) as scope:
+        with stop_before_deadline(reserve_seconds()) as scope:
             try:
                 await self._send(version, pointer)
             except UnsupportedError:
@@ -190,10 +188,6 @@ def _moved_by_somebody(name: str, pointer: Pointer, current: str) -> ConflictErr
         f"Somebody moved {pointer} of '{name}' meanwhile: it belongs to {now} now. get_model shows the promotions; "
         "decide again from there."
     )
-
-
-def _seconds_left() -> float:
-    return max(anyio.current_effective_deadline() - anyio.current_time(), 0.0)
 
 
 def aliases_of(model: RegisteredModel) -> str:
