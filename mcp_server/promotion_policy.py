@@ -9,7 +9,7 @@ policies:
       - tags.reviewed = 'yes'
     confirm: always               # a person agrees to every move, whatever MLFLOW_MCP_CONFIRM says
     protected_tags: [reviewed]    # this server never writes these tags
-    protected_metrics: true       # this server writes no metrics and params to runs that have ended
+    protected_metrics: true       # this server adds no metrics, params or files to runs that have ended
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class PromotionPolicy(BaseModel):
 
     @property
     def protects_metrics(self) -> bool:
-        """Whether metrics and params of ended runs are evidence that this server does not write."""
+        """Whether metrics, params and files of ended runs are evidence that this server does not change."""
         return any(rule.protected_metrics for rule in self.policies)
 
     def _guards(self, model: str, pointer: Pointer) -> list[Rule]:

@@ -304,6 +304,20 @@ async def test_measurements_of_ended_runs_cannot_be_changed(mock_engine: Engine,
         assert "protects" in await agent.refusal("log_to_run", run=going_on, metrics={"accuracy": 0.99})
 
 
+async def test_the_files_of_ended_runs_cannot_be_changed(mock_engine: Engine, tmp_path: Path):
+    """Else an agent could put its model into the run of a good one, or replace the champion's files."""
+    async with guarded(mock_engine, tmp_path) as (agent, _):
+        good = (await agent.ask("get_model", name="churn", version=GOOD))["run_id"]
+        for path in ("model/MLmodel", "other/MLmodel"):
+            refused = await agent.refusal("log_artifact", run=good, path=path, content="flavors: {}")
+            assert "the promotion policy protects" in refused
+        for reference in ("models:/churn@champion", "models:/churn/1"):
+            assert await agent.refusal("log_artifact", run=reference, path="MLmodel", content="flavors: {}")
+        assert "no MLmodel file" in await agent.refusal("register_model", name="churn", run=good, model="other")
+        shown = await agent.text("read_artifact", run=good, path="model/MLmodel")
+    assert "mlflow_version: 3.17.2" in shown
+
+
 async def test_the_champion_cannot_be_moved_out_of_its_stage(mock_engine: Engine, tmp_path: Path):
     """A version has one stage: promoting it to Staging would empty Production."""
     async with guarded(mock_engine, tmp_path) as (agent, person):

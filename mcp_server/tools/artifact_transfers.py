@@ -13,10 +13,11 @@ from mcp_server.analysis.globs import glob_matches
 from mcp_server.errors import InvalidInputError, NotFoundError
 from mcp_server.mlflow_integration.operations.artifact_transfers import FILES_PER_CALL, Transferred
 from mcp_server.mlflow_integration.operations.artifacts import ArtifactPlace, FoundArtifact
+from mcp_server.mlflow_integration.operations.open_runs import need_open
 from mcp_server.mlflow_integration.operations.threads import off_the_loop
 from mcp_server.rendering import LongText, Record, Table
 from mcp_server.tools._artifact_streams import whole
-from mcp_server.tools._context import Artifacts, ArtifactTransfers, ReportProgress
+from mcp_server.tools._context import Artifacts, ArtifactTransfers, Policy, ReportProgress
 from mcp_server.tools._params import RunRef
 from mcp_server.tools.artifacts import ArtifactsOf
 
@@ -78,6 +79,7 @@ async def compare_artifacts(
 async def log_artifact(
     artifacts: Artifacts,
     transfers: ArtifactTransfers,
+    policy: Policy,
     report_progress: ReportProgress,
     run: RunRef,
     path: Annotated[str, Field(description="Artifact path of the content, or folder for the files.")] = "",
@@ -96,6 +98,8 @@ async def log_artifact(
     if bool(files) == (content not in ("", None)):
         raise InvalidInputError("Give either content (with path) or files.")
     place = await artifacts.place(run)
+    if policy.protects_metrics and place.run:
+        need_open(place.run)
     if files:
         moved = await transfers.log_files(place, files, path.strip("/"), report_progress)
     else:

@@ -19,24 +19,24 @@ from mcp_server.tools._promotion_plans import Plan, PromotionPlan, Rollback
 
 Stage = Annotated[
     Literal["none", "Staging", "Production"],
-    Field(description="Instead of alias, for old workflows: MLflow deprecates stages. Archives the current version."),
+    Field(description="Instead of alias; deprecated by MLflow. Archives the current version."),
 ]
 Gates = Annotated[
     tuple[str, ...],
     Field(
         max_length=30,
-        description="Conditions that must all hold: metrics.accuracy >= 0.9, metrics.auc > champion + 0.005 (champion "
-        "is the version with that alias; any alias will do), metrics.loss < prod - 1%, tags.reviewed = 'yes'.",
+        description="Conditions that must all hold: metrics.accuracy >= 0.9, metrics.auc > champion + 0.005 (or "
+        "another alias), metrics.loss < prod - 1%, tags.reviewed = 'yes'.",
     ),
 ]
 ToModel = Annotated[
     str,
-    Field(max_length=500, description="Promote a copy of the version in this registered model instead, as prod.churn."),
+    Field(max_length=500, description="Promote a copy in this registered model instead, as prod.churn."),
 ]
 Reason = Annotated[str, Field(max_length=1_000, description="Why, for the record.")]
 AllowFirst = Annotated[
     bool,
-    Field(description="Let comparisons with an alias pass that never had a version. Needed once per model and alias."),
+    Field(description="Let comparisons with an alias that never had a version pass."),
 ]
 
 
@@ -76,8 +76,8 @@ async def promote_model(
 ) -> Record:
     """Deploy a model version: point an alias such as champion, production or staging to it, if every gate holds.
 
-    Shows each gate with the measured and the required value. When this replaces another version, a
-    person is asked, and rollback_model can undo it.
+    Shows each gate with what was measured and required. A person is asked before another version is
+    replaced; rollback_model can undo it.
     """
     if dry_run or plan.failed or plan.is_there_already:
         return _promotion_record(engine, plan, Registered(plan.target or plan.candidate), moved=False, dry_run=dry_run)

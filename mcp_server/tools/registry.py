@@ -80,8 +80,8 @@ async def get_model(
 ) -> Record:
     """Show a registered model: aliases, versions with the run, data and metrics behind each, and its promotions.
 
-    Tells which version is in production and which run produced it. With version it shows that one's
-    params, signature and environment too.
+    Answers which version is in production and which run produced it; with version also that one's
+    params, signature and environment.
     """
     if version:
         return await _one_version(registry, await registry.version(name, version))
@@ -151,7 +151,7 @@ async def register_model(
     registry: Registry,
     registering: Registering,
     policy: Policy,
-    name: Annotated[str, Field(min_length=1, max_length=500, description="Registered model; a new name makes it.")],
+    name: Annotated[str, Field(min_length=1, max_length=500, description="Registered model; a new name creates it.")],
     run: Annotated[RunRef, Field(description="Run whose logged model becomes the version.")] = "",
     model: Annotated[str, Field(description="Which of the run's models, by name or id, if it logged several.")] = "",
     model_uri: Annotated[str, Field(description="Instead of run: runs:/<run_id>/<model> or models:/m-<id>.")] = "",
@@ -159,11 +159,7 @@ async def register_model(
     tags: Tags | None = None,
     alias: Annotated[Alias, Field(description="A free alias to give it, such as challenger.")] = "",
 ) -> Record:
-    """Make a new version of a registered model from a model that a run logged.
-
-    The same model registered again returns the version it has. promote_model moves an alias
-    through gates.
-    """
+    """Register a model that a run logged as a new version; once registered it keeps its version."""
     policy.need_unprotected(tags or {})
     if alias:
         policy.need_unguarded(name, pointer_of(alias, ""), "Giving an alias with register_model")

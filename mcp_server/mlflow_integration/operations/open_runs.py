@@ -46,7 +46,7 @@ class OpenRuns:
         """
         run = need_active(await self._references.run(reference))
         if protect_ended and (content.metrics or content.params):
-            _need_open(run)
+            need_open(run)
         need_same_params(run, content.params)
         if not (content.params or content.metrics or content.tags or content.datasets):
             raise InvalidInputError("There is nothing to log: give params, metrics, tags or datasets.")
@@ -83,13 +83,13 @@ class OpenRuns:
         return Ended(replace(run, status=status_now, end_time=end), run.status, changed=True)
 
 
-def _need_open(run: Run) -> None:
-    """Raises: InvalidInputError: the run has ended."""
+def need_open(run: Run) -> None:
+    """For what the promotion policy protects. Raises: InvalidInputError: the run has ended."""
     # A run that was set to RUNNING again keeps the time at which it had ended.
     if run.status in ENDED or run.end_time:
         raise InvalidInputError(
-            f"Run {run.run_id} has ended, and the promotion policy protects the metrics and params of ended runs: they "
-            "are evidence for gates. Nothing was written. log_run records other measurements as a run of their own."
+            f"Run {run.run_id} has ended, and the promotion policy protects the metrics, params and files of ended "
+            "runs: they are evidence for gates. Nothing was written. log_run records something new as a run of its own."
         )
 
 
