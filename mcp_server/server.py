@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import anyio
 from mcp.server import MCPServer
+from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
 from mcp_server import __version__
 from mcp_server.instructions import instructions
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.promotion_policy import read_policy
-from mcp_server.tools import chosen_tools
+from mcp_server.protocol import AdvertiseWhatExists, ProtocolServer, send_only_unicode
+from mcp_server.tools import chosen_tools, missing_tools
 from mcp_server.tools._context import ServerContext
 from mcp_server.tools._define import build
 
+LISTS: Final[tuple[CacheableMethod, ...]] = (
+    "tools/list",
+    "prompts/list",
+    "resources/list",
+    "resources/templates/list",
+)
+LIST_LIFETIME_MS: Final = 3_600_000
+"""How long a client may keep a list: it never changes while a server runs."""
 
-def build_server(engine: Engine) -> MCPServer[ServerContext]:
+
+def build_server(engine: Engine) -> ProtocolServer:
     """A server over an engine, configured by the engine's settings. Closing the engine is the caller's part.
 
     Raises: SettingsError: a toolset is unknown, or the promotion policy cannot be read.
@@ -45,13 +56,17 @@ def build_server(engine: Engine) -> MCPServer[ServerContext]:
 
     cold = True
 
-    return MCPServer(
+    server = ProtocolServer(
         name="mlflow",
         title="MLflow",
         version=__version__,
         instructions=instructions(engine.location, settings),
         tools=[build(definition, settings.timeout_seconds) for definition in chosen_tools(settings)],
         lifespan=lifespan,
-        middleware=[warm_up_after_the_first_answer],
+        middleware=[warm_up_after_the_first_answer, send_only_unicode],
+        cache_hints={method: CacheHint(ttl_ms=LIST_LIFETIME_MS) for method in LISTS},
         log_level=settings.log_level,
     )
+    server.middleware.append(AdvertiseWhatExists(server))
+    server.configure(timeout_seconds=settings.timeout_seconds, missing_tools=missing_tools(settings))
+    return server

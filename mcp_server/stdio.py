@@ -13,11 +13,14 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 import anyio
+from mcp.server.stdio import stdio_server
 
 from mcp_server import __version__
 from mcp_server.mlflow_integration.engine import Engine, open_engine
+from mcp_server.protocol import ProtocolServer
 from mcp_server.server import build_server
 from mcp_server.settings import Settings
+from mcp_server.stdin_lines import StdinLines, claim_stdin
 
 _GRACE_SECONDS: Final = 0.7
 """Time for calls under way to wind up once the end has come; then the process ends whatever they do."""
@@ -39,7 +42,7 @@ def serve(settings: Settings) -> int:
     async def until_told() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(_end_at_signal, group.cancel_scope, engine)
-            await server.run_stdio_async()
+            await _serve_stdio(server)
             _end_soon(engine)
             group.cancel_scope.cancel()
 
@@ -50,6 +53,13 @@ def serve(settings: Settings) -> int:
             raise
     _end(engine)
     return 0
+
+
+async def _serve_stdio(server: ProtocolServer) -> None:
+    lines = StdinLines(claim_stdin())
+    async with stdio_server(stdin=cast("anyio.AsyncFile[str]", lines)) as (receiving, sending):
+        lines.replies = sending
+        await server.serve_streams(receiving, sending)
 
 
 async def _end_at_signal(scope: anyio.CancelScope, engine: Engine) -> None:

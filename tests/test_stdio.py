@@ -51,14 +51,17 @@ class Host:
         return json.loads(self.process.stdout.readline())  # type: ignore[union-attr]
 
     def _write(self, message: dict[str, Any]) -> None:
-        self.process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")  # type: ignore[union-attr]
+        self.write_line(json.dumps({"jsonrpc": "2.0", **message}))
+
+    def write_line(self, line: str) -> None:
+        self.process.stdin.write(line + "\n")  # type: ignore[union-attr]
         self.process.stdin.flush()  # type: ignore[union-attr]
 
 
 @contextmanager
-def hosted(*arguments: str, temporary: Path | None = None) -> Iterator[Host]:
+def hosted(*arguments: str, temporary: Path | None = None, **variables: str) -> Iterator[Host]:
     """A server process with a host; `temporary` is where it makes temporary folders."""
-    environment = {**os.environ, **({"TMPDIR": str(temporary)} if temporary else {})}
+    environment = {**os.environ, **variables, **({"TMPDIR": str(temporary)} if temporary else {})}
     command = [sys.executable, "-m", "mcp_server", *arguments]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
@@ -116,8 +119,8 @@ def test_an_idle_server_ends_with_its_host_quietly(end: Callable[[Host], None]):
 
 
 def test_a_server_with_a_call_stuck_ends_with_its_host_quietly(end: Callable[[Host], None], silent: socket.socket):
-    """A tracking server that accepts and never answers does not hold the process."""
-    with hosted("--tracking-uri", _uri(silent)) as host:
+    """A tracking server that accepts and never answers does not hold the process, however long a call may take."""
+    with hosted("--tracking-uri", _uri(silent), MLFLOW_MCP_TIMEOUT_SECONDS="3600") as host:
         host.initialize()
         host.call("search_runs")
         connection, _ = silent.accept()

@@ -90,6 +90,22 @@ def chosen_tools(settings: Settings) -> tuple[Definition, ...]:
     return tuple(d for d in definitions if d.reads_only or not settings.read_only)
 
 
+def missing_tools(settings: Settings) -> dict[str, str]:
+    """By name, why a tool is not offered with these settings."""
+    offered = {definition.name for definition in chosen_tools(settings)}
+    reasons: dict[str, str] = {}
+    for toolset, definitions in TOOLSETS.items():
+        for definition in definitions:
+            if definition.name not in offered:
+                read_only = settings.read_only and not definition.reads_only
+                reasons[definition.name] = (
+                    "This server is read-only (MLFLOW_MCP_READ_ONLY)."
+                    if read_only
+                    else f"Its toolset {toolset} is not offered (MLFLOW_MCP_TOOLSETS)."
+                )
+    return reasons
+
+
 def _toolsets(names: Sequence[str]) -> tuple[str, ...]:
     if not names:
         return DEFAULT_TOOLSETS

@@ -1,0 +1,197 @@
+"""Lines of a host that are no message, names that do not exist, capabilities: what the protocol asks, byte by byte."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from typing import Any
+
+import anyio
+import pytest
+from mcp.client import Client
+from mcp.shared.exceptions import MCPError
+
+from mcp_server.mlflow_integration.engine import Engine, open_engine
+from mcp_server.server import build_server
+from mcp_server.settings import Settings
+from mcp_server.stdin_lines import StdinLines, id_in, refusal_of
+from tests.conftest import connect, free_port
+from tests.test_stdio import hosted
+
+DEEP = "[" * 5_000 + "]" * 5_000
+
+REFUSED: dict[str, tuple[str, int, list[Any]]] = {
+    "no JSON": ("hello", -32700, [None]),
+    "half a message": ('{"jsonrpc": "2.0", "id": 7, "method": "pi', -32700, [7]),
+    "half a surrogate": ('{"jsonrpc":"2.0","id":"a","method":"ping","params":{"x":"\\ud800"}}', -32700, ["a"]),
+    "deep nesting": (f'{{"jsonrpc":"2.0","id":8,"method":"ping","params":{{"x":{DEEP}}}}}', -32700, [8]),
+    "deep nesting, id last": (
+        f'{{"jsonrpc":"2.0","method":"ping","params":{{"id":1,"x":{DEEP}}},"id":8}}',
+        -32700,
+        [8],
+    ),
+    "id is null": ('{"jsonrpc":"2.0","id":null,"method":"ping"}', -32600, [None]),
+    "id is a fraction": ('{"jsonrpc":"2.0","id":1.5,"method":"ping"}', -32600, [None]),
+    "id is true": ('{"jsonrpc":"2.0","id":true,"method":"ping"}', -32600, [None]),
+    "id is an object": ('{"jsonrpc":"2.0","id":{},"method":"ping"}', -32600, [None]),
+    "params is a list": ('{"jsonrpc":"2.0","id":9,"method":"ping","params":[1]}', -32600, [9]),
+    "method is missing": ('{"jsonrpc":"2.0","id":10}', -32600, [10]),
+    "method is a number": ('{"jsonrpc":"2.0","id":11,"method":5}', -32600, [11]),
+    "another version": ('{"jsonrpc":"1.0","id":12,"method":"ping"}', -32600, [12]),
+    "no version": ('{"id":13,"method":"ping"}', -32600, [13]),
+    "a number": ("5", -32600, [None]),
+    "an id of 5,000 digits": (f'{{"jsonrpc":"2.0","id":{"9" * 5_000},"method":5}}', -32700, [None]),
+    "a batch": (
+        '[{"jsonrpc":"2.0","id":14,"method":"ping"},{"jsonrpc":"2.0","method":"notifications/initialized"},'
+        '{"jsonrpc":"2.0","id":"b","method":"ping"}]',
+        -32600,
+        [14, "b"],
+    ),
+    "an empty batch": ("[]", -32600, [None]),
+    "a result that is no object": ('{"jsonrpc":"2.0","id":15,"result":5}', -32600, [None]),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_line_that_is_no_message_is_refused_with_the_id_where_it_can_be_read(case: str):
+    """JSON-RPC 2.0, section 5: an id that cannot be determined is null; never one of another request."""
+    line, code, ids = REFUSED[case]
+    refusal = refusal_of(line.encode())
+    assert refusal is not None
+    assert (refusal.code, list(refusal.ids)) == (code, ids)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"jsonrpc":"2.0","id":1,"method":"ping"}',
+        '{"jsonrpc":"2.0","id":"é","method":"ping","params":{"id":1.5}}',
+        '{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"id":null}}',
+        '{"jsonrpc":"2.0","id":1,"result":{}}',
+        ' {"jsonrpc":"2.0","id":1,"method":"x"}\r',
+    ],
+)
+def test_a_message_passes(line: str):
+    """Requests, notifications and answers."""
+    assert refusal_of(line.encode()) is None
+
+
+def test_an_id_inside_the_params_is_not_the_id_of_the_request():
+    """An error with the id of another request would end that one."""
+    assert id_in(b'{"method":"x","params":{"id":3,"a":[{"id":4}]},"id"') is None
+    assert id_in(b'[{"id":3}') is None
+    assert id_in(b'{"x":"\\"id\\":5","id":"real"') == "real"
+
+
+def test_every_refused_line_is_answered_and_the_server_goes_on():
+    """One process, all of them, a ping after each; a line on stderr for every one."""
+    with hosted("--tracking-uri", f"http://127.0.0.1:{free_port()}") as host:
+        host.initialize()
+        for case, (line, code, ids) in REFUSED.items():
+            host.write_line(line)
+            answers = [host.answer() for _ in ids]
+            assert [(answer["error"]["code"], answer["id"]) for answer in answers] == [(code, one) for one in ids], case
+            ping = host.send("ping")
+            assert host.answer()["id"] == ping
+        host.write_line("")
+        host.process.stdin.close()  # type: ignore[union-attr]
+        errors = host.process.stderr.read()  # type: ignore[union-attr]
+    assert errors.count("A message of the host was refused") == len(REFUSED)
+    assert "Traceback" not in errors
+
+
+async def test_a_line_that_is_too_long_is_skipped_without_being_kept():
+    """Of a line without end only the start is read for its id; the next line is served."""
+    reading, writing = os.pipe()
+    lines = StdinLines(reading, limit=100_000)
+    sent: list[Any] = []
+
+    class Replies:
+        async def send(self, message: Any) -> None:
+            sent.append(message.message)
+
+    lines.replies = Replies()
+
+    def write() -> None:
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(b'{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"x":"')
+            for _ in range(300):
+                pipe.write(b"y" * 100_000)
+            pipe.write(b'"}}\n{"jsonrpc":"2.0","id":6,"method":"ping"}')
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with anyio.fail_after(60):
+        passed = [line async for line in lines]
+    writer.join()
+    os.close(reading)
+    assert [json.loads(line)["id"] for line in passed] == [6]
+    assert [(reply.id, reply.error.code) for reply in sent] == [(5, -32600)]
+    assert "100,000 bytes" in sent[0].error.message
+
+
+async def test_an_unknown_tool_is_a_protocol_error_with_the_closest_name(mock_engine: Engine, era: str):
+    """Specification 2026-07-28, server/tools: unknown tools are protocol errors, -32602."""
+    async with connect(mock_engine, era) as agent:
+        with pytest.raises(MCPError) as wrong:
+            await agent.client.call_tool("serch_runs", {})
+        with pytest.raises(MCPError) as hostile:
+            await agent.client.call_tool("x\n\u202e" + "y" * 100_000, {})
+    assert wrong.value.error.code == hostile.value.error.code == -32602
+    assert "Closest: search_runs" in wrong.value.error.message
+    assert len(hostile.value.error.message) < 300
+    assert "\n" not in hostile.value.error.message
+
+
+async def test_a_tool_that_is_not_offered_says_why(mock_engine: Engine):
+    """An agent that knows the tool from elsewhere learns which setting hides it."""
+    async with connect(mock_engine, read_only=True, toolsets=("runs",)) as agent:
+        with pytest.raises(MCPError, match="MLFLOW_MCP_READ_ONLY"):
+            await agent.client.call_tool("log_run", {})
+        with pytest.raises(MCPError, match="toolset registry is not offered"):
+            await agent.client.call_tool("get_model", {})
+
+
+async def test_unknown_prompts_and_resources_have_the_codes_of_the_revision(
+    mock_engine: Engine, era: str, caplog: pytest.LogCaptureFixture
+):
+    """2025-11-25: -32602 and -32002; 2026-07-28: -32602 for both. No traceback."""
+    async with connect(mock_engine, era) as agent:
+        with pytest.raises(MCPError) as prompt:
+            await agent.client.get_prompt("no_such_prompt")
+        with pytest.raises(MCPError) as resource:
+            await agent.client.read_resource("mlflow://nowhere/at/all")
+    assert prompt.value.error.code == -32602
+    assert resource.value.error.code == (-32002 if era == "legacy" else -32602)
+    assert not any(record.exc_info for record in caplog.records if "in_process" not in record.name)
+
+
+async def test_capabilities_name_only_what_exists(mock_engine: Engine, era: str):
+    """A host shows a menu of prompts, or asks for resources, when they are advertised."""
+    server = build_server(mock_engine)
+    async with Client(server, mode=era) as client:
+        capabilities = client.server_capabilities
+        prompts, resources = await client.list_prompts(), await client.list_resources()
+        templates = await client.list_resource_templates()
+    assert capabilities.tools is not None
+    assert (capabilities.prompts is not None) == bool(prompts.prompts)
+    assert (capabilities.resources is not None) == bool(resources.resources or templates.resource_templates)
+
+
+async def test_the_list_of_tools_has_a_lifetime(mock_engine: Engine):
+    """Since 2026-07-28; it never changes while a server runs."""
+    async with connect(mock_engine) as agent:
+        listed = await agent.client.list_tools()
+    assert listed.ttl_ms >= 60_000
+
+
+async def test_a_lone_surrogate_in_an_answer_does_not_end_the_server(mock_engine: Engine, era: str):
+    """No JSON frame can carry one; from a name of the environment, for one, it reaches the introduction."""
+    half = "churn\ud800"
+    engine = open_engine(Settings.load(tracking_uri="http://127.0.0.1:9", experiment_name=half))
+    async with Client(build_server(engine), mode=era) as client:
+        instructions = client.instructions or ""
+        assert (await client.list_tools()).tools
+    instructions.encode()
+    assert "churn" in instructions
