@@ -36,7 +36,7 @@ from mcp_server.mlflow_integration.operations.open_runs import need_same_params
 from mcp_server.mlflow_integration.operations.references import References
 from mcp_server.mlflow_integration.operations.run_content import batches
 from mcp_server.mlflow_integration.operations.run_drafts import CheckedDraft, RunDraft, check_draft
-from mcp_server.mlflow_integration.operations.unfinished_writes import UnfinishedWrites, settle
+from mcp_server.mlflow_integration.operations.unfinished_writes import UnfinishedWrites, remove_missing, settle
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 
 logger = logging.getLogger(__name__)
@@ -184,7 +184,7 @@ class Recording:
                 # Deleted by a process that ended before it wrote its own run.
                 await self._api.restore_run(run.run_id)
             elif chosen.run_id == run.run_id and tag_names.MISSING in chosen.tags:
-                await self._api.delete_run_tag(run.run_id, tag_names.MISSING)
+                await remove_missing(self._api, run.run_id)
         except TrackingServerError:
             # Everything is written and acknowledged; a lost answer here would report a failure that is none.
             self.unfinished.add(run.experiment_id, checked.key, checked.ending, (), created=True)
@@ -212,14 +212,15 @@ class Recording:
         for number, piece in enumerate(pieces, start=1):
             label = _BATCH + (f" (batch {number} of {len(pieces)})" if len(pieces) > 1 else "")
             steps.append((label, lambda b=piece: self._api.log_batch(run.run_id, b.metrics, b.params, b.tags)))
-        if tag_names.MISSING in run.tags:
-            steps.append(("the state", lambda: self._api.delete_run_tag(run.run_id, tag_names.MISSING)))
         if ending.status != "RUNNING":
             steps.append(
                 ("the end", lambda: self._api.update_run(run.run_id, status=ending.status, end_time=ending.end_time))
             )
         elif run.status != "RUNNING":
             steps.append(("the status", lambda: self._api.update_run(run.run_id, status="RUNNING")))
+        if tag_names.MISSING in run.tags:
+            # Last: as long as the tag is there, a repeated call knows that it has to end the run.
+            steps.append(("the state", lambda: remove_missing(self._api, run.run_id)))
         return steps
 
     async def _settle(self, write: _Write, checked: CheckedDraft) -> None:

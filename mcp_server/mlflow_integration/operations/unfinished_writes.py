@@ -10,12 +10,13 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 import anyio
 
-from mcp_server.errors import MlflowToolError
+from mcp_server.errors import MlflowToolError, NotFoundError
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.key_locks import KeyLocks
@@ -49,8 +50,7 @@ async def settle(api: TrackingApi, run: Run, ending: Ending, missing: Sequence[s
     Returns: the state it is in.
     """
     if is_complete(run):
-        if ending.status != "RUNNING" and run.status == "RUNNING":
-            await api.update_run(run.run_id, status=ending.status, end_time=ending.end_time)
+        await _end_complete(api, run, ending)
         return tag_names.COMPLETE
     if run.tags.get(tag_names.STATE) != tag_names.PARTIAL:
         tags = {
@@ -61,6 +61,22 @@ async def settle(api: TrackingApi, run: Run, ending: Ending, missing: Sequence[s
     if run.status == "RUNNING":
         await api.update_run(run.run_id, status="FAILED", end_time=int(time.time() * 1_000))
     return tag_names.PARTIAL
+
+
+async def remove_missing(api: TrackingApi, run_id: str) -> None:
+    """Removes the note of what a run lacked."""
+    with suppress(NotFoundError):  # An earlier request was carried out although its answer was lost.
+        await api.delete_run_tag(run_id, tag_names.MISSING)
+
+
+async def _end_complete(api: TrackingApi, run: Run, ending: Ending) -> None:
+    marked_before = tag_names.MISSING in run.tags
+    if ending.status != "RUNNING" and (marked_before or run.status == "RUNNING"):
+        await api.update_run(run.run_id, status=ending.status, end_time=ending.end_time)
+    elif marked_before:
+        await api.update_run(run.run_id, status="RUNNING")
+    if marked_before:
+        await remove_missing(api, run.run_id)
 
 
 @dataclass(slots=True)
