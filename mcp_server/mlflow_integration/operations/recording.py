@@ -8,6 +8,7 @@ call with the same idempotency key continues it.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -120,7 +121,8 @@ class Recording:
             raise
         if not write.creating and write.run is None:
             raise _before_the_run(error, checked.key)
-        with anyio.move_on_after(write.reserve / 2):
+        # A mark that the deadline cuts off is seen to in the background; the answer must still get out.
+        with stop_before_deadline(write.reserve / 4):
             await self._settle(write, checked)
         if write.outcome == tag_names.COMPLETE and write.run and write.experiment:
             return Recorded(write.run, write.experiment, checked.key, files=checked.files)
@@ -136,7 +138,7 @@ class Recording:
         elif not _is_whole(run, checked):
             need_same_params(run, checked.content.params)
         run = await self._complete_one(write, checked, run)
-        self.unfinished.forget(experiment.experiment_id, checked.key)
+        self.unfinished.completed(experiment.experiment_id, checked.key, checked.ending)
         return Recorded(
             run,
             experiment,
@@ -187,7 +189,6 @@ class Recording:
                 await remove_missing(self._api, run.run_id)
         except TrackingServerError:
             # Everything is written and acknowledged; a lost answer here would report a failure that is none.
-            self.unfinished.add(run.experiment_id, checked.key, checked.ending, (), created=True)
             return run
         return chosen or run
 
@@ -229,13 +230,14 @@ class Recording:
             return
         experiment_id, key = write.experiment.experiment_id, checked.key
         missing = write.missing or [_BATCH]
-        self.unfinished.add(experiment_id, key, checked.ending, missing, created=write.run is not None)
+        failed_at, created = int(time.time() * 1_000), write.run is not None
+        self.unfinished.add(experiment_id, key, checked.ending, missing, created=created, failed_at=failed_at)
         try:
             run = await self._keyed.find(experiment_id, key)
             if run is None:
                 return
             write.run = run
-            write.outcome = await settle(self._api, run, checked.ending, missing)
+            write.outcome = await settle(self._api, run, checked.ending, missing, failed_at)
         except MlflowToolError as error:
             logger.info("The write with key %s is not settled yet: %s", key, error)
             return

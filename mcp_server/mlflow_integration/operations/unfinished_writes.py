@@ -44,13 +44,14 @@ class Ending:
     """UTC milliseconds."""
 
 
-async def settle(api: TrackingApi, run: Run, ending: Ending, missing: Sequence[str]) -> str:
+async def settle(api: TrackingApi, run: Run, ending: Ending, missing: Sequence[str], failed_at: int) -> str:
     """Ends a run whose write stopped: as it was meant to end if only that is missing, else as FAILED and partial.
 
     Returns: the state it is in.
     """
     if is_complete(run):
-        await _end_complete(api, run, ending)
+        if tag_names.MISSING in run.tags or run.status == "RUNNING":
+            await _end_complete(api, run, ending)
         return tag_names.COMPLETE
     if run.tags.get(tag_names.STATE) != tag_names.PARTIAL:
         tags = {
@@ -59,7 +60,7 @@ async def settle(api: TrackingApi, run: Run, ending: Ending, missing: Sequence[s
         }
         await api.log_batch(run.run_id, [], [], pairs(tags))
     if run.status == "RUNNING":
-        await api.update_run(run.run_id, status="FAILED", end_time=int(time.time() * 1_000))
+        await api.update_run(run.run_id, status="FAILED", end_time=failed_at)
     return tag_names.PARTIAL
 
 
@@ -70,12 +71,11 @@ async def remove_missing(api: TrackingApi, run_id: str) -> None:
 
 
 async def _end_complete(api: TrackingApi, run: Run, ending: Ending) -> None:
-    marked_before = tag_names.MISSING in run.tags
-    if ending.status != "RUNNING" and (marked_before or run.status == "RUNNING"):
-        await api.update_run(run.run_id, status=ending.status, end_time=ending.end_time)
-    elif marked_before:
-        await api.update_run(run.run_id, status="RUNNING")
-    if marked_before:
+    """Ends a run to which everything was written, whatever an earlier mark says."""
+    end_time = None if ending.status == "RUNNING" else ending.end_time
+    if run.status != ending.status:
+        await api.update_run(run.run_id, status=ending.status, end_time=end_time)
+    if tag_names.MISSING in run.tags:
         await remove_missing(api, run.run_id)
 
 
@@ -87,9 +87,13 @@ class _Unfinished:
     missing: tuple[str, ...]
     created: bool
     """False when it is not known whether there is a run."""
+    failed_at: int
+    """End, in UTC milliseconds, that the run gets when it is marked; tells our mark from what a user sets."""
     given_up_at: float
     next_look: float
     wait: float = FIRST_LOOK_SECONDS
+    completed: bool = False
+    """A later call wrote everything; the mark of the earlier one may still arrive and has then to be undone."""
 
 
 class UnfinishedWrites:
@@ -105,15 +109,23 @@ class UnfinishedWrites:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, experiment_id: str, key: str, ending: Ending, missing: Sequence[str], *, created: bool) -> None:
+    def add(
+        self, experiment_id: str, key: str, ending: Ending, missing: Sequence[str], *, created: bool, failed_at: int
+    ) -> None:
         now = time.monotonic()
         self._waiting[experiment_id, key] = _Unfinished(
-            experiment_id, key, ending, tuple(missing), created, given_up_at=now, next_look=now + FIRST_LOOK_SECONDS
+            experiment_id, key, ending, tuple(missing), created, failed_at, now, now + FIRST_LOOK_SECONDS
         )
         if self._added is not None:
             self._added.set()
 
+    def completed(self, experiment_id: str, key: str, ending: Ending) -> None:
+        """A later call wrote everything."""
+        if one := self._waiting.get((experiment_id, key)):
+            one.completed, one.ending = True, ending
+
     def forget(self, experiment_id: str, key: str) -> None:
+        """MLflow acknowledged the mark."""
         self._waiting.pop((experiment_id, key), None)
 
     async def settle_forever(self) -> None:
@@ -138,8 +150,10 @@ class UnfinishedWrites:
         settled = False
         try:
             run = await self._keyed.find(one.experiment_id, one.key)
-            if run is not None:
-                await settle(self._api, run, one.ending, one.missing)
+            if run is not None and one.completed:
+                await self._undo_late_mark(one, run)
+            elif run is not None:
+                await settle(self._api, run, one.ending, one.missing, one.failed_at)
                 # Where it is not known whether a run was created, another of the key may still appear.
                 settled = one.created
         except MlflowToolError as error:
@@ -148,3 +162,11 @@ class UnfinishedWrites:
         one.next_look = time.monotonic() + one.wait
         if settled or time.monotonic() - one.given_up_at > LOOK_FOR_SECONDS:
             self.forget(one.experiment_id, one.key)
+
+    async def _undo_late_mark(self, one: _Unfinished, run: Run) -> None:
+        tags_marked = run.tags.get(tag_names.STATE) == tag_names.PARTIAL or tag_names.MISSING in run.tags
+        status_marked = run.status == "FAILED" and run.end_time == one.failed_at
+        if tags_marked:
+            await self._api.log_batch(run.run_id, [], [], pairs({tag_names.STATE: tag_names.COMPLETE}))
+        if tags_marked or status_marked:
+            await _end_complete(self._api, run, one.ending)
