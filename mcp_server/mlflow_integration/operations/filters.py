@@ -201,8 +201,8 @@ class _FilterReader(Reader):
     def _value(self, entity: str, key: str, comparator: str, text: str | None, number: str | None) -> str:
         name = f"{entity}.{key_text(key)}"
         if text is None:
-            if entity == "tags":
-                raise self.wrong(f"Tags are stored as text: {name} {comparator} '{number}'")
+            if entity in ("params", "tags"):
+                raise self.wrong(f"Params and tags are stored as text: {name} {comparator} '{number}'")
             return number or ""
         if comparator.endswith("LIKE") and "*" in text and "%" not in text:
             raise self.wrong(f"The wildcard is %: {name} {comparator} '{shown(text.replace('*', '%'))}'")
