@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 FIRST_LOOK_SECONDS: Final = 0.5
 LONGEST_WAIT_SECONDS: Final = 60.0
 """Each wait is twice the one before, up to this."""
+LOOK_SECONDS: Final = 5.0
+"""Longest look: a call with the same key waits for it."""
 LOOK_FOR_SECONDS: Final = 600.0
 """A request that has not been carried out after this time no longer is."""
 
@@ -149,19 +151,26 @@ class UnfinishedWrites:
     async def _look_at(self, one: _Unfinished) -> None:
         settled = False
         try:
-            run = await self._keyed.find(one.experiment_id, one.key)
-            if run is not None and one.completed:
-                await self._undo_late_mark(one, run)
-            elif run is not None:
-                await settle(self._api, run, one.ending, one.missing, one.failed_at)
-                # Where it is not known whether a run was created, another of the key may still appear.
-                settled = one.created
+            with anyio.move_on_after(LOOK_SECONDS):
+                settled = await self._settle(one)
         except MlflowToolError as error:
             logger.info("The write with key %s is not settled yet: %s", one.key, error)
         one.wait = min(one.wait * 2, LONGEST_WAIT_SECONDS)
         one.next_look = time.monotonic() + one.wait
         if settled or time.monotonic() - one.given_up_at > LOOK_FOR_SECONDS:
             self.forget(one.experiment_id, one.key)
+
+    async def _settle(self, one: _Unfinished) -> bool:
+        """Whether there is nothing left to look after."""
+        run = await self._keyed.find(one.experiment_id, one.key)
+        if run is None:
+            return False
+        if one.completed:
+            await self._undo_late_mark(one, run)
+            return False
+        await settle(self._api, run, one.ending, one.missing, one.failed_at)
+        # Where it is not known whether a run was created, another of the key may still appear.
+        return one.created
 
     async def _undo_late_mark(self, one: _Unfinished, run: Run) -> None:
         tags_marked = run.tags.get(tag_names.STATE) == tag_names.PARTIAL or tag_names.MISSING in run.tags
