@@ -35,10 +35,17 @@ def failure(reply: Reply, address: str) -> MlflowToolError:
         return _unknown_host_name(address)
     if reply.status in (401, 403) or code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
         return _refused(reply.status, message, address)
+    if any(sign in reply.body for sign in _PLAIN_HTTP_REFUSED):
+        return UnreachableError(
+            f"{address} expects HTTPS and was asked over plain HTTP. Set MLFLOW_TRACKING_URI to "
+            f"{address.replace('http://', 'https://', 1)}.",
+            carried_out=False,
+        )
     if reply.status == 404 and not code:
         return UnsupportedError(
-            f"The MLflow server at {address} does not know this request: it is too old for it, "
-            "or the address is not the root of an MLflow server. get_server_info shows its version."
+            f"The MLflow server at {address} does not know this request: it is too old for it, the address "
+            "is not that of an MLflow server, or the server has a --static-prefix that MLFLOW_TRACKING_URI lacks. "
+            "get_server_info shows its version."
         )
     kind = _ERROR_BY_CODE.get(code)
     if kind is not None and not any(sign in message for sign in _STORE_TROUBLE):
@@ -65,8 +72,9 @@ def _refused(status: int, message: str, address: str) -> PermissionDeniedError:
             "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, where this server is started."
         )
     return PermissionDeniedError(
-        f"MLflow at {address} does not allow this user to do that. An owner of the experiment or model "
-        "can grant it; or start this server with other credentials (MLFLOW_TRACKING_USERNAME)."
+        f"MLflow at {address} refused: what is named does not exist, or this user may not see or change it; MLflow "
+        "does not tell which. Check the id or name. An owner of the experiment or model can grant more; or start this "
+        "server with other credentials (MLFLOW_TRACKING_USERNAME)."
     )
 
 
@@ -120,6 +128,13 @@ _ERROR_BY_CODE: Final[Mapping[str, type[MlflowToolError]]] = {
 
 _REFUSED_HOST: Final = b"Invalid Host header"
 """What MLflow 3.5 and later answer, as plain text, to a host name that --allowed-hosts does not list."""
+
+_PLAIN_HTTP_REFUSED: Final = (
+    b"The plain HTTP request was sent to HTTPS port",
+    b"Client sent an HTTP request to an HTTPS server",
+    b"speaking plain HTTP to an SSL-enabled server port",
+)
+"""What nginx, servers written in Go, and Apache answer."""
 
 _STORE_TROUBLE: Final = ("QueuePool", "database is locked", "OperationalError")
 """MLflow labels an exhausted pool BAD_REQUEST, as if the caller were wrong (seen with 3.17.2)."""

@@ -48,9 +48,11 @@ def _diagnosis(error: httpx2.TransportError, address: str, connect_timeout_secon
         case _ if isinstance(cause, ssl.SSLError):
             return f"No TLS connection to {address}: {_tls_problem(cause, address)}.", False
         case httpx2.ProtocolError():
+            tls = address.replace("http://", "https://", 1)
+            secure = f" If it uses TLS, set MLFLOW_TRACKING_URI to {tls}." if tls != address else ""
             return (
                 f"{address} closed the connection before its answer was complete, or does not speak HTTP. Check that "
-                "MLFLOW_TRACKING_URI is the address of MLflow, with https:// if it uses TLS."
+                f"MLFLOW_TRACKING_URI is the address of MLflow.{secure}"
             ), True
         case httpx2.ConnectError() if isinstance(cause, socket.gaierror):
             return (

@@ -20,6 +20,7 @@ from mcp_server.mlflow_integration.rest.http_failures import explain
 from mcp_server.mlflow_integration.rest.transport import (
     RETRY_WAITS_SECONDS,
     STREAM_PIECE,
+    Encoded,
     Method,
     Params,
     Reply,
@@ -45,6 +46,10 @@ BODY_LIMIT: Final = 32 * 1024 * 1024
 """Bytes of one body after decompression; a page of 1,000 runs with 100 metrics each has 10 million."""
 
 
+_API_PATHS: Final = ("/api/", "/version", "/health")
+"""What MLflow 2 serves at the root even when it has a --static-prefix."""
+
+
 class HttpTransport:
     """A tracking server over HTTP. Making one costs nothing: it connects with its first request."""
 
@@ -63,6 +68,9 @@ class HttpTransport:
             self._headers["Authorization"] = credentials
         if settings.workspace:
             self._headers["X-MLFLOW-WORKSPACE"] = header_text("MLFLOW_WORKSPACE", settings.workspace)
+        root = httpx2.URL(self.address)
+        self._root = str(root.copy_with(path="/")).rstrip("/")
+        self._api_address = self.address
         self._client: httpx2.AsyncClient | None = None
         self._slots = anyio.Semaphore(REQUESTS_IN_FLIGHT)
         self._breaker = CircuitBreaker(self._probe, hang_seconds=min(HANG_SECONDS, settings.timeout_seconds / 2))
@@ -87,8 +95,19 @@ class HttpTransport:
         proxies that cannot be used.
         """
         asked = encoded(params, json, content, headers)
-        url = f"{self.address}{path}?{asked.query}" if asked.query else self.address + path
+        is_api = path.startswith(_API_PATHS)
+        reply = await self._asked(self._api_address if is_api else self.address, method, path, asked, idempotent)
+        if is_api and reply.status == 404 and self._api_address != self._root and not _is_json(reply):
+            # MLflow 2 with --static-prefix: the UI is below the prefix, the API at the root.
+            at_root = await self._asked(self._root, method, path, asked, idempotent)
+            if at_root.status != 404 or _is_json(at_root):
+                self._api_address = self._root
+                return at_root
+        return reply
+
+    async def _asked(self, base: str, method: Method, path: str, asked: Encoded, idempotent: bool) -> Reply:
         client = self._opened()
+        url = f"{base}{path}?{asked.query}" if asked.query else base + path
         request = client.build_request(method, url, content=asked.body, headers=dict(asked.headers))
         async with self._breaker.watching():
             return await self._within_time(client, request, idempotent=idempotent)
@@ -232,6 +251,10 @@ class HttpTransport:
             f"{self.address} redirects to {place}, and redirects are not followed. If MLflow is there, set "
             f"MLFLOW_TRACKING_URI to {place}; if that is a sign-in page, MLflow needs other credentials."
         )
+
+
+def _is_json(reply: Reply) -> bool:
+    return reply.body.lstrip()[:1] == b"{"
 
 
 def _pause(reply: Reply) -> float | None:

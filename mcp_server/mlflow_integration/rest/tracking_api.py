@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 from urllib.parse import quote
 
+from mcp_server.errors import UnsupportedError
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Artifact, Dataset, Experiment, LoggedModel, MetricPoint, Page, Run
 from mcp_server.mlflow_integration.rest.api import RestApi, pairs, present, same
@@ -29,8 +30,15 @@ UPLOAD_LIMIT: Final = 10 * 1024 * 1024
 """Bytes that the server's upload-artifact endpoint takes. Source: MLflow server/handlers.py."""
 
 
+_HISTORY_PAGE: Final = 25_000
+"""Points of one get-history page. Source: MLflow's largest."""
+
+
 class TrackingApi(RestApi):
     """The tracking half of one MLflow."""
+
+    _samples = True
+    """False: this server has no get-history-bulk-interval (MLflow before 2.11)."""
 
     # Experiments
 
@@ -168,23 +176,45 @@ class TrackingApi(RestApi):
     async def metric_history_sample(
         self, run_ids: Sequence[str], key: str, *, max_results: int, start_step: int | None, end_step: int | None
     ) -> dict[str, list[MetricPoint]]:
-        """Points of one metric for up to BULK_INTERVAL_RUNS runs, thinned by MLflow to about `max_results` steps each.
+        """Points of one metric for up to BULK_INTERVAL_RUNS runs, thinned to about `max_results` steps each.
+
+        MLflow thins them; servers before 2.11 cannot, so their points are all read, one request a run and page.
 
         Returns: points by run id, ordered by step, then time; runs without the metric are left out.
-        Raises: UnsupportedError: the server is older than MLflow 2.3.
         """
-        found = await self._get(
-            "2.0/mlflow/metrics/get-history-bulk-interval",
-            run_ids=list(run_ids),
-            metric_key=key,
-            max_results=max_results,
-            # MLflow takes both bounds or none.
-            **present(start_step=start_step, end_step=end_step),
-        )
-        by_run: dict[str, list[MetricPoint]] = {}
-        for metric in listed(found, "metrics"):
-            by_run.setdefault(required_text(metric, "run_id"), []).append(point_of(metric))
-        return by_run
+        # MLflow takes both bounds or none.
+        bounds = present(start_step=start_step, end_step=end_step)
+        if self._samples:
+            try:
+                found = await self._get(
+                    "2.0/mlflow/metrics/get-history-bulk-interval",
+                    run_ids=list(run_ids),
+                    metric_key=key,
+                    max_results=max_results,
+                    **bounds,
+                )
+            except UnsupportedError:
+                self._samples = False
+            else:
+                by_run: dict[str, list[MetricPoint]] = {}
+                for metric in listed(found, "metrics"):
+                    by_run.setdefault(required_text(metric, "run_id"), []).append(point_of(metric))
+                return by_run
+        histories = {run_id: await self._metric_history(run_id, key) for run_id in run_ids}
+        return {
+            run_id: _sample(points, max_results, start_step, end_step) for run_id, points in histories.items() if points
+        }
+
+    async def _metric_history(self, run_id: str, key: str) -> list[MetricPoint]:
+        points: list[MetricPoint] = []
+        token = ""
+        while True:
+            fields = present(run_id=run_id, metric_key=key, max_results=_HISTORY_PAGE, page_token=token)
+            found = await self._get("2.0/mlflow/metrics/get-history", **fields)
+            points += map(point_of, listed(found, "metrics"))
+            token = text(found, "next_page_token")
+            if not token:
+                return points
 
     # Artifacts
 
@@ -226,3 +256,17 @@ class TrackingApi(RestApi):
     async def get_logged_model(self, model_id: str) -> LoggedModel:
         found = await self._get(f"2.0/mlflow/logged-models/{quote(model_id, safe='')}")
         return logged_model_of(self._part(found, "model"))
+
+
+def _sample(
+    points: list[MetricPoint], max_results: int, start_step: int | None, end_step: int | None
+) -> list[MetricPoint]:
+    """As MLflow samples: every point of evenly chosen steps, the last step among them."""
+    inside = [
+        p for p in points if (start_step is None or p.step >= start_step) and (end_step is None or p.step <= end_step)
+    ]
+    steps = sorted({p.step for p in inside})
+    if len(steps) > max_results:
+        chosen = {*steps[:: -(-len(steps) // max_results)], steps[-1]}
+        inside = [p for p in inside if p.step in chosen]
+    return sorted(inside, key=lambda p: (p.step, p.timestamp))
