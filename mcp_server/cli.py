@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from mcp_server import __version__
 from mcp_server.errors import MlflowToolError
+from mcp_server.redaction import guard_logs, redact
 from mcp_server.settings import Settings
 
 _DESCRIPTION = """\
@@ -45,9 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         settings = Settings.load(**chosen)
         logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+        guard_logs()
         status = _run(command, settings)
     except MlflowToolError as error:
-        print(f"mcp-server-mlflow: {error}", file=sys.stderr)
+        print(f"mcp-server-mlflow: {redact(str(error))}", file=sys.stderr)
         status = 1
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)

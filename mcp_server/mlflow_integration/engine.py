@@ -21,10 +21,12 @@ from mcp_server.mlflow_integration.operations.registry import Registry
 from mcp_server.mlflow_integration.operations.run_changes import RunChanges
 from mcp_server.mlflow_integration.operations.runs import Tracking
 from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactsApi
+from mcp_server.mlflow_integration.rest.credentials import UriField
 from mcp_server.mlflow_integration.rest.http_transport import HttpTransport
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 from mcp_server.mlflow_integration.rest.transport import Transport, UnusableTransport
+from mcp_server.redaction import remember_login
 from mcp_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -69,6 +71,8 @@ class Engine:
 def open_engine(settings: Settings) -> Engine:
     """The engine for the MLflow that the settings lead to; nothing is connected or imported yet."""
     location = locate(settings)
+    for uri in (location.tracking_uri, location.registry_uri):
+        remember_login(uri)
     return engine_over(location, settings, *open_transports(location, settings))
 
 
@@ -114,15 +118,15 @@ def open_transports(location: Location, settings: Settings) -> tuple[Transport, 
     """
     in_process = _in_process(location.local_store, settings) if location.local_store is not None else None
 
-    def transport(uri: str, problem: str) -> Transport:
+    def transport(field: UriField, uri: str, problem: str) -> Transport:
         if problem:
             return UnusableTransport(problem)
-        return HttpTransport(uri, settings) if in_process is None or is_http(uri) else in_process
+        return HttpTransport(uri, settings, field=field) if in_process is None or is_http(uri) else in_process
 
-    tracking = transport(location.tracking_uri, location.problem)
+    tracking = transport("tracking_uri", location.tracking_uri, location.problem)
     if location.registry_uri == location.tracking_uri:
         return tracking, tracking
-    return tracking, transport(location.registry_uri, location.registry_problem)
+    return tracking, transport("registry_uri", location.registry_uri, location.registry_problem)
 
 
 def _in_process(store: LocalStore, settings: Settings) -> InProcessTransport:

@@ -127,7 +127,8 @@ def locate(settings: Settings, *, script: bool = False) -> Location:
         shown_uri=tracking.shown,
         shown_registry_uri=registry.shown,
         why=why,
-        ui_url=tracking.shown if tracking.kind == "server" else "",
+        # A link would not work without the token, and show it with it.
+        ui_url=tracking.shown if tracking.kind == "server" and "***" not in tracking.shown else "",
         local_store=_local_store(tracking, registry, settings),
         problem=tracking.problem,
         registry_problem=registry.problem,
@@ -140,6 +141,8 @@ class ServerAddress:
 
     address: str = ""
     """`scheme://host[:port][/path]` without credentials, query and fragment; empty if the URI cannot be used."""
+    shown: str = ""
+    """`address` with those parts of its path masked that look like a token."""
     login: Login | None = None
     problem: str = ""
     """A sentence, when the URI cannot be used; it shows nothing of the URI, which may hold a password."""
@@ -161,7 +164,29 @@ def read_server_address(uri: str) -> ServerAddress:
             "characters, set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead."
         )
     address = str(bare.copy_with(query=None, fragment=None)).rstrip("/")
-    return ServerAddress(address, (given.username, given.password) if given.userinfo else None)
+    return ServerAddress(
+        address, _without_tokens(address), (given.username, given.password) if given.userinfo else None
+    )
+
+
+def tokens_in_path(address: str) -> list[str]:
+    """Parts of a path that look like a token: long, of letters and digits, or behind a name such as `token`."""
+    segments = address.partition("://")[2].split("/")[1:]
+    return [
+        segment
+        for before, segment in zip(["", *segments], segments)  # noqa: B905 - the first list is longer by one
+        if _TOKEN.fullmatch(segment) or (_TOKEN_NAME.fullmatch(before) and len(segment) >= 4)
+    ]
+
+
+def _without_tokens(address: str) -> str:
+    for token in tokens_in_path(address):
+        address = address.replace(f"/{token}", "/***")
+    return address
+
+
+_TOKEN: Final = re.compile(r"[\w.~=-]*(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{16,}[\w.~=-]*")
+_TOKEN_NAME: Final = re.compile(r"(?i)(?:access[_-]?)?(?:token|key|secret|auth|apikey|api[_-]key)s?")
 
 
 def without_credentials(uri: str) -> str:
@@ -255,7 +280,7 @@ def _server(uri: str, variable: str) -> _Address:
     if found.problem:
         # Where the password ends cannot be told in an address that cannot be read: none of it is shown.
         return _Address("unsupported", uri, "http://...", found.problem.replace(variable_of("tracking_uri"), variable))
-    return _Address("server", uri, found.address)
+    return _Address("server", uri, found.shown)
 
 
 def _sqlite(uri: str, unusable: Callable[[str], _Address]) -> _Address:

@@ -13,9 +13,9 @@ import anyio
 import httpx2
 
 from mcp_server.errors import DeadlineError, SettingsError, TrackingServerError, UnreachableError
-from mcp_server.mlflow_integration.locate import read_server_address
+from mcp_server.mlflow_integration.locate import read_server_address, tokens_in_path
 from mcp_server.mlflow_integration.rest.circuit_breaker import CircuitBreaker
-from mcp_server.mlflow_integration.rest.credentials import authorization, header_text
+from mcp_server.mlflow_integration.rest.credentials import UriField, authorization, header_text
 from mcp_server.mlflow_integration.rest.http_failures import explain
 from mcp_server.mlflow_integration.rest.transport import (
     RETRY_WAITS_SECONDS,
@@ -28,6 +28,7 @@ from mcp_server.mlflow_integration.rest.transport import (
     encoded,
     is_busy,
 )
+from mcp_server.redaction import remember
 from mcp_server.settings import Settings
 
 REQUESTS_IN_FLIGHT: Final = 8
@@ -54,23 +55,29 @@ class HttpTransport:
     """A tracking server over HTTP. Making one costs nothing: it connects with its first request."""
 
     address: str
-    """`scheme://host[:port][/path]` without credentials: all that any text shows of the server."""
+    """`scheme://host[:port][/path]` without credentials and tokens: all that any text shows of the server."""
 
-    def __init__(self, tracking_uri: str, settings: Settings) -> None:
-        """Raises: SettingsError: the address or a credential cannot be used."""
-        found = read_server_address(tracking_uri)
+    def __init__(self, uri: str, settings: Settings, *, field: UriField = "tracking_uri") -> None:
+        """`field` is the setting that gave the URI.
+
+        Raises: SettingsError: the address or a credential cannot be used.
+        """
+        found = read_server_address(uri)
         if found.problem:
             raise SettingsError(found.problem)
-        self.address = found.address
+        self.address = found.shown
+        self._base = found.address
+        for token in tokens_in_path(found.address):
+            remember(token)
         self._settings = settings
         self._headers = {"User-Agent": "mcp-server-mlflow"}
-        if credentials := authorization(settings, found.login):
+        if credentials := authorization(settings, found.login, field):
             self._headers["Authorization"] = credentials
         if settings.workspace:
             self._headers["X-MLFLOW-WORKSPACE"] = header_text("MLFLOW_WORKSPACE", settings.workspace)
-        root = httpx2.URL(self.address)
+        root = httpx2.URL(self._base)
         self._root = str(root.copy_with(path="/")).rstrip("/")
-        self._api_address = self.address
+        self._api_address = self._base
         self._client: httpx2.AsyncClient | None = None
         self._slots = anyio.Semaphore(REQUESTS_IN_FLIGHT)
         self._breaker = CircuitBreaker(self._probe, hang_seconds=min(HANG_SECONDS, settings.timeout_seconds / 2))
@@ -96,7 +103,7 @@ class HttpTransport:
         """
         asked = encoded(params, json, content, headers)
         is_api = path.startswith(_API_PATHS)
-        reply = await self._asked(self._api_address if is_api else self.address, method, path, asked, idempotent)
+        reply = await self._asked(self._api_address if is_api else self._base, method, path, asked, idempotent)
         if is_api and reply.status == 404 and self._api_address != self._root and not _is_json(reply):
             # MLflow 2 with --static-prefix: the UI is below the prefix, the API at the root.
             at_root = await self._asked(self._root, method, path, asked, idempotent)
@@ -120,7 +127,7 @@ class HttpTransport:
         client = self._opened()
         # A range is one of the bytes as they are stored, not of a compressed form.
         asked = encoded(params, None, None, {"Accept-Encoding": "identity", **(headers or {})})
-        url = f"{self.address}{path}?{asked.query}" if asked.query else self.address + path
+        url = f"{self._base}{path}?{asked.query}" if asked.query else self._base + path
         request = client.build_request("GET", url, headers=dict(asked.headers))
         try:
             async with self._breaker.watching(), self._slots:
@@ -149,7 +156,7 @@ class HttpTransport:
 
     def _opened(self) -> httpx2.AsyncClient:
         if self._client is None:
-            context = _tls(self.address, self._settings)
+            context = _tls(self._base, self._settings)
             # At DEBUG they write the headers of every reply, cookies included.
             for library in ("httpx2", "httpcore2"):
                 logging.getLogger(library).setLevel(logging.WARNING)
@@ -181,7 +188,7 @@ class HttpTransport:
         """Whether anything answers, whatever it says. Raises: TrackingServerError: nothing does."""
         client = self._opened()
         try:
-            response = await client.send(client.build_request("GET", self.address + "/health"), stream=True)
+            response = await client.send(client.build_request("GET", self._base + "/health"), stream=True)
             await response.aclose()
         except httpx2.TransportError as error:
             raise self._explained(error)[0] from None
