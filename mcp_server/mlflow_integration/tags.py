@@ -38,6 +38,8 @@ PARENT_RUN: Final = "mlflow.parentRunId"
 USER: Final = "mlflow.user"
 SOURCE_NAME: Final = "mlflow.source.name"
 GIT_COMMIT: Final = "mlflow.source.git.commit"
+LOGGED_MODELS: Final = "mlflow.log-model.history"
+"""Models among the artifacts of a run, as MLflow 2 logged them: a JSON list."""
 DATASET_CONTEXT: Final = "mlflow.data.context"
 """What a run used a dataset for; a tag of the input, not of the run."""
 

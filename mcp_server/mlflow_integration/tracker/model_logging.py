@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
+import tempfile
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp_server.errors import InvalidInputError, NotFoundError
+from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.tracker.active_run import lent
+from mcp_server.mlflow_integration.tracker.server_probe import is_before_3
 from mcp_server.mlflow_integration.tracker.store import Store, import_mlflow
 from mcp_server.suggestions import did_you_mean
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models.model import ModelInfo
 
@@ -54,12 +59,14 @@ def log_model(
     import_mlflow()
     module = import_module(f"mlflow.{chosen}")
     if chosen == "pyfunc":
-        arguments: dict[str, Any] = {"python_model": _python_model(model)}
+        arguments: dict[str, Any] = {"python_model": python_model(model), **options}
     else:
         first = next(iter(inspect.signature(module.log_model).parameters))
-        arguments = {first: model, **_defaults(module, chosen, model, options)}
+        arguments = {first: model, **_defaults(module, chosen, model, options), **options}
     with lent(store, run, exclusive=True):
-        return module.log_model(**arguments, name=model_name(name), **options)
+        if is_before_3(store.server_version):
+            return _log_among_artifacts(store.client(), run, module, name.strip("/"), arguments)
+        return module.log_model(**arguments, name=model_name(name))
 
 
 def flavor_of(model: Any) -> str:
@@ -108,6 +115,21 @@ def register(store: Store, model_uri: str, name: str, tags: Mapping[str, Any] | 
         return mlflow.register_model(_resolved(store, model_uri), name, tags=dict(tags or {}) or None)
 
 
+def logged_model(client: Any, run_id: str, path: str) -> LoggedModel | None:
+    """The newest model that the run logged under this name, or under the path that MLflow 2 would have kept it in."""
+    return next((model for model in reversed(_logged_models(client, run_id)) if model.name in _names_of(path)), None)
+
+
+def _logged_models(client: Any, run_id: str) -> list[LoggedModel]:
+    run = client.get_run(run_id)
+    outputs: list[Any] = run.outputs.model_outputs if run.outputs else []
+    return [client.get_logged_model(output.model_id) for output in sorted(outputs, key=lambda output: output.step)]
+
+
+def _names_of(path: str) -> tuple[str, str]:
+    return path.strip("/"), model_name(path)
+
+
 def _resolved(store: Store, model_uri: str) -> str:
     """`models:/m-...` of the logged model that a `runs:/` URI means; every other URI as it is.
 
@@ -117,21 +139,35 @@ def _resolved(store: Store, model_uri: str) -> str:
     if match is None:
         return model_uri
     client: Any = store.client()
-    path = match["path"].strip("/")
-    run = client.get_run(match["run_id"])
-    outputs: list[Any] = run.outputs.model_outputs if run.outputs else []
-    logged = [client.get_logged_model(output.model_id) for output in sorted(outputs, key=lambda output: output.step)]
-    for model in reversed(logged):
-        if model.name in (path, model_name(path)):
-            return f"models:/{model.model_id}"
+    run_id, path = match["run_id"], match["path"].strip("/")
+    found = logged_model(client, run_id, path)
+    if found is not None:
+        return f"models:/{found.model_id}"
     # MLflow 2 kept models among the artifacts of the run.
-    if any(file.path == f"{path}/MLmodel" for file in client.list_artifacts(run.info.run_id, path)):
+    if any(file.path == f"{path}/MLmodel" for file in client.list_artifacts(run_id, path)):
         return model_uri
-    names = {str(model.name) for model in logged}
+    names = {str(model.name) for model in _logged_models(client, run_id)}
     listed = f"It logged: {', '.join(sorted(names))}." if names else "It logged none; log_model(model, name=...) does."
     raise NotFoundError(
-        f"Run {run.info.run_id} has no model '{path}', so nothing was registered.{did_you_mean(path, names)} {listed}"
+        f"Run {run_id} has no model '{path}', so nothing was registered.{did_you_mean(path, names)} {listed}"
     )
+
+
+def _log_among_artifacts(client: Any, run: Run, module: ModuleType, path: str, arguments: dict[str, Any]) -> ModelInfo:
+    """Log a model as MLflow 2 does, to a server that has no logged models."""
+    registered_name = arguments.pop("registered_model_name", None)
+    run_id = run.info.run_id
+    model = import_module("mlflow.models").Model(artifact_path=path, run_id=run_id)
+    with tempfile.TemporaryDirectory() as folder:
+        local = str(Path(folder) / "model")
+        module.save_model(**arguments, path=local, mlflow_model=model)
+        client.log_artifacts(run_id, local, path)
+    # Where the UI of MLflow 2 looks for the models of a run.
+    history = json.loads(run.data.tags.get(tag_names.LOGGED_MODELS, "[]"))
+    client.set_tag(run_id, tag_names.LOGGED_MODELS, json.dumps([*history, model.get_tags_dict()]))
+    if registered_name:
+        import_mlflow().register_model(f"runs:/{run_id}/{path}", registered_name)
+    return model.get_model_info()
 
 
 def _defaults(module: ModuleType, flavor: str, model: Any, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,11 +179,11 @@ def _defaults(module: ModuleType, flavor: str, model: Any, options: Mapping[str,
         # The default, pt2, traces the model with an example.
         return {"serialization_format": "pickle"}
     if flavor == "sklearn" and "skops_trusted_types" in known and "skops_trusted_types" not in options:
-        return {"skops_trusted_types": _types_in(model)}
+        return {"skops_trusted_types": untrusted_types(model)}
     return {}
 
 
-def _types_in(model: Any) -> list[str] | None:
+def untrusted_types(model: Any) -> list[str] | None:
     """Types that skops does not trust by itself: every forest has one. The model is the caller's own, in memory.
 
     Loading trusts these and no others, which is stricter than a pickle.
@@ -159,7 +195,7 @@ def _types_in(model: Any) -> list[str] | None:
         return None
 
 
-def _python_model(model: Any) -> Any:
+def python_model(model: Any) -> Any:
     python_model: Any = import_module("mlflow.pyfunc").PythonModel
     if isinstance(model, python_model):
         return model
