@@ -33,6 +33,7 @@ _COMMANDS = {
     "check": "Say which MLflow is used, why, whether it answers, and what it holds.",
     "demo": "Train three models and watch an agent search, compare, register and promote them, "
     "in a fresh store unless --tracking-uri is given.",
+    "run": "Run a Python script that was written for MLflow 2: run train.py [arguments].",
 }
 
 INTERRUPTED = 130
@@ -41,7 +42,13 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command and ends the process with its status: 0 well, 1 not, 2 wrong command line, 130 interrupted."""
-    chosen = vars(_parser().parse_args(arguments))
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["run"]:
+        # What follows belongs to the script, whose failures and exit status are its own.
+        from mcp_server.run_script import run_script
+
+        sys.exit(run_script(given[1:]))
+    chosen = vars(_parser().parse_args(given))
     command = chosen.pop("command") or "serve"
     try:
         settings = Settings.load(**chosen)

@@ -179,20 +179,23 @@ def _defaults(module: ModuleType, flavor: str, model: Any, options: Mapping[str,
         # The default, pt2, traces the model with an example.
         return {"serialization_format": "pickle"}
     if flavor == "sklearn" and "skops_trusted_types" in known and "skops_trusted_types" not in options:
-        return {"skops_trusted_types": untrusted_types(model)}
+        return {"skops_trusted_types": types_to_trust(model)}
     return {}
 
 
-def untrusted_types(model: Any) -> list[str] | None:
+def types_to_trust(model: Any) -> list[str] | None:
     """Types that skops does not trust by itself: every forest has one. The model is the caller's own, in memory.
 
-    Loading trusts these and no others, which is stricter than a pickle.
+    Loading trusts these and no others, which is stricter than a pickle. None: skops cannot write or read the model.
     """
     skops: Any = import_module("skops.io")
     try:
-        return skops.get_untrusted_types(data=skops.dumps(model))
-    except Exception:  # The flavor meets the same and says what to do instead.
+        written = skops.dumps(model)
+        types = skops.get_untrusted_types(data=written)
+        skops.loads(written, trusted=types)
+    except Exception:  # It raises whatever the classes of the model raise; the flavor meets the same.
         return None
+    return types
 
 
 def python_model(model: Any) -> Any:

@@ -6,6 +6,7 @@ import inspect
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from functools import partial, wraps
 from importlib import import_module
 from pathlib import Path
@@ -22,7 +23,7 @@ from mcp_server.mlflow_integration.tracker.mlflow2.adaptations import (
     note,
 )
 from mcp_server.mlflow_integration.tracker.mlflow2.model_uris import with_model_found
-from mcp_server.mlflow_integration.tracker.model_logging import model_name, python_model, untrusted_types
+from mcp_server.mlflow_integration.tracker.model_logging import model_name, python_model, types_to_trust
 
 _RENAMED: Final[Mapping[str, str | None]] = {
     "code_path": "code_paths",
@@ -32,6 +33,9 @@ _RENAMED: Final[Mapping[str, str | None]] = {
 """Arguments of MLflow 2 to those of MLflow 3; None: it is left out."""
 
 Function = Callable[..., Any]
+
+_format_is_free: ContextVar[bool] = ContextVar("format_is_free", default=False)
+"""True inside a `log_model` to which the script gave no serialization format."""
 
 
 def is_flavor(module: str) -> bool:
@@ -44,14 +48,16 @@ def adapt_flavor(module: ModuleType) -> None:
     saves: Function | None = getattr(module, "save_model", None)
     if saves is not None:
         saves = _with_renamed_arguments(saves)
-        if "skops_trusted_types" in inspect.signature(saves).parameters:
-            saves = _with_trusted_types(saves)
-        if module.__name__ == "mlflow.pytorch":
+        if _has_free_format(saves) and module.__name__ == "mlflow.pytorch":
             saves = _with_pickle(saves)
+        elif _has_free_format(saves) and "skops_trusted_types" in inspect.signature(saves).parameters:
+            saves = _with_trusted_types(saves)
         _set(module, "save_model", saves)
     logs: Function | None = getattr(module, "log_model", None)
     if logs is not None:
         logs = _with_renamed_arguments(logs)
+        if _has_free_format(logs):
+            logs = _noting_free_format(logs)
         _set(module, "log_model", _with_model_first(logs) if module.__name__ == "mlflow.pyfunc" else logs)
     for name in ("load_model", "download_artifacts"):
         if callable(load := getattr(module, name, None)):
@@ -105,22 +111,35 @@ def _with_renamed_arguments(function: Function) -> Function:
     return renamed
 
 
+def _noting_free_format(log_model: Function) -> Function:
+    """MLflow's `log_model` tells `save_model` its own default, as if the script had chosen it."""
+    signature = inspect.signature(log_model)
+
+    @wraps(log_model)
+    def log(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind_partial(*args, **kwargs).arguments
+        token = _format_is_free.set(not (given.get("serialization_format") or given.get("export_model")))
+        try:
+            return log_model(*args, **kwargs)
+        finally:
+            _format_is_free.reset(token)
+
+    return log
+
+
 def _with_trusted_types(save_model: Function) -> Function:
     signature = inspect.signature(save_model)
-    # Before 3.12 the default was cloudpickle, which needs none of this.
-    format_parameter = signature.parameters.get("serialization_format")
-    skops_is_default = format_parameter is not None and format_parameter.default is None
 
     @wraps(save_model)
     def save(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind_partial(*args, **kwargs).arguments
-        chosen = given.get("serialization_format") or ("skops" if skops_is_default else "")
-        if chosen != "skops" or not given or given.get("skops_trusted_types"):
+        is_free = _format_is_free.get() or not given.get("serialization_format")
+        if given.get("serialization_format") not in (None, "skops") or given.get("skops_trusted_types"):
             return save_model(*args, **kwargs)
-        types = untrusted_types(next(iter(given.values())))
-        if types is None and "serialization_format" not in given:
+        types = types_to_trust(next(iter(given.values())))
+        if types is None and is_free:
             note(TRUSTED_TYPES)
-            return save_model(*args, **kwargs, serialization_format="cloudpickle")
+            return save_model(*args, **{**kwargs, "serialization_format": "cloudpickle"})
         if types:
             note(TRUSTED_TYPES)
             return save_model(*args, **{**kwargs, "skops_trusted_types": types})
@@ -131,14 +150,12 @@ def _with_trusted_types(save_model: Function) -> Function:
 
 def _with_pickle(save_model: Function) -> Function:
     signature = inspect.signature(save_model)
-    format_parameter = signature.parameters.get("serialization_format")
-    if format_parameter is None or format_parameter.default is not None:
-        return save_model
 
     @wraps(save_model)
     def save(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind_partial(*args, **kwargs).arguments
-        if given.get("serialization_format") or given.get("export_model"):
+        chosen = given.get("serialization_format") or given.get("export_model")
+        if chosen and not _format_is_free.get():
             return save_model(*args, **kwargs)
         if given.get("input_example") is not None:
             path = Path(given["path"])
@@ -154,6 +171,12 @@ def _with_pickle(save_model: Function) -> Function:
         return save_model(*args, **{**kwargs, "serialization_format": "pickle"})
 
     return save
+
+
+def _has_free_format(function: Function) -> bool:
+    """Whether MLflow chooses how to serialize: before 3.12 the default was to pickle, which needs no help."""
+    parameter = inspect.signature(function).parameters.get("serialization_format")
+    return parameter is not None and parameter.default is None
 
 
 def _with_model_first(log_model: Function) -> Function:
