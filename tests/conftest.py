@@ -56,6 +56,8 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 *("--host", "127.0.0.1", "--port", address.rpartition(":")[2]),
                 *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
                 *("--artifacts-destination", str(folder / "art")),
+                # Names of the guides beside those that it knows by itself.
+                *("--allowed-hosts", "127.0.0.1:*,localhost:*,mlflow-server:*,mlflow-prod:*"),
             ],
             stdout=log,
             stderr=log,
