@@ -68,9 +68,10 @@ class Place:
 
 def empty_database(path: Path) -> str:
     """A database as MLflow makes it, to be copied."""
-    from mcp_server.mlflow_integration.local import schema_template
+    from mcp_server.mlflow_integration.local import mlflow_internals, schema_template
 
-    schema_template.create_database(path, schema_template.schema_statements(schema_template.head_revision()))
+    revision = mlflow_internals.latest_schema_revision()
+    schema_template.create_database(path, schema_template.schema_statements(revision))
     return str(path)
 
 

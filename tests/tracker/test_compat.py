@@ -73,7 +73,7 @@ def script(tmp_path: Path, store: str):
             "mlflow.sklearn.log_model(model, 'model')\n"
             "uri = f'runs:/{mlflow.active_run().info.run_id}/model'\n"
             "assert list(mlflow.sklearn.load_model(uri).predict([[1.0]])) == [1]\n",
-            "could not be serialized in the skops",
+            "untrusted types|could not be serialized",
             "TRUSTED_TYPES",
         ),
         (

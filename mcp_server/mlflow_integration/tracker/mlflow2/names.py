@@ -63,8 +63,8 @@ def _list_run_infos(
 ) -> Any:
     note(LIST_RUN_INFOS)
     found = self.search_runs([experiment_id], "", run_view_type, max_results, order_by, page_token)
-    paged: Any = import_module("mlflow.store.entities").PagedList
-    return paged([run.info for run in found], found.token)
+    # MLflow's own kind of list, which carries the token of the next page.
+    return type(found)([run.info for run in found], found.token)
 
 
 def _list_registered_models(self: Any, max_results: int = 100, page_token: str | None = None) -> Any:
