@@ -70,6 +70,7 @@ def script(tmp_path: Path, store: str):
             "from sklearn.pipeline import make_pipeline\n"
             "from sklearn.preprocessing import FunctionTransformer\n" + LINEAR + "model = make_pipeline("
             "FunctionTransformer(lambda x: x), model)\n"
+            "mlflow.start_run()\n"
             "mlflow.sklearn.log_model(model, 'model')\n"
             "uri = f'runs:/{mlflow.active_run().info.run_id}/model'\n"
             "assert list(mlflow.sklearn.load_model(uri).predict([[1.0]])) == [1]\n",
@@ -93,6 +94,7 @@ def script(tmp_path: Path, store: str):
             "class Custom:\n"
             "    def predict(self, data):\n"
             "        return [2 * one for one in data]\n"
+            "mlflow.start_run()\n"
             "mlflow.pyfunc.log_model(Custom(), 'model')\n"
             "uri = f'runs:/{mlflow.active_run().info.run_id}/model'\n"
             "assert mlflow.pyfunc.load_model(uri).predict([1, 2]) == [2, 4]\n",
@@ -105,6 +107,7 @@ def script(tmp_path: Path, store: str):
             "class Same(mlflow.pyfunc.PythonModel):\n"
             "    def predict(self, context, model_input):\n"
             "        return model_input\n"
+            "mlflow.start_run()\n"
             "mlflow.pyfunc.log_model('model', python_model=Same(), code_path=['own.py'])\n"
             "uri = f'runs:/{mlflow.active_run().info.run_id}/model'\n"
             "assert list(Path(mlflow.artifacts.download_artifacts(uri)).rglob('own.py'))\n",
