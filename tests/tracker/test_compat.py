@@ -8,12 +8,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from mcp_server.mlflow_integration.tracker.mlflow2 import adaptations
 from tests.guides import executor
+
+MLFLOW = tuple(int(part) for part in version("mlflow").split(".")[:2])
 
 once = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 
@@ -156,9 +159,13 @@ def test_what_mlflow_3_refuses_runs_with_one_line_and_is_logged_once(script, tex
     refused, _ = script(text, compat=False)
     adapted, log = script(text)
 
-    assert not refused.ok and not refused.broken and re.search(refusal, refused.error), refused
     assert adapted.ok, adapted.trace
-    assert log.count(f"In MLflow 3: {getattr(adaptations, adaptation).replacement}") == 1, log
+    if refused.ok:
+        # An older MLflow 3 still accepts some of it.
+        assert MLFLOW < (3, 12), refused
+    else:
+        assert not refused.broken and re.search(refusal, refused.error), refused
+        assert log.count(f"In MLflow 3: {getattr(adaptations, adaptation).replacement}") == 1, log
 
 
 @once
