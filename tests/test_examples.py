@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.conftest import free_port
+from tests.guides.servers import process
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -57,3 +62,76 @@ def test_a_sweep(folder):
     losses = [float(line.split()[1]) for line in shown[1:5]]
     assert losses == sorted(losses)
     assert shown[5].startswith("learning_rate: best ")
+
+
+def test_a_project_makes_one_run_and_a_model_that_is_served(folder):
+    """`mlflow run`, then `mlflow models serve` answering a POST."""
+    local = ("--env-manager", "local")
+    options = ("-P", "n_estimators=5", "-P", "max_depth=3", "--experiment-name", "iris")
+    printed(mlflow(folder, "run", str(EXAMPLES / "project"), *local, *options))
+    [run] = tracked(folder, "iris")
+    assert run["status"] == "FINISHED" and run["metrics"]["accuracy"] > 0.9
+    assert run["params"] == {"n_estimators": "5", "max_depth": "3"}
+
+    port = str(free_port())
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", "models:/iris_classifier/1"]
+    with process([*command, "--port", port, *local], folder, f"http://127.0.0.1:{port}/ping", ENVIRONMENT):
+        assert printed(start(folder, "serving.py", "--port", port)) == "[0, 2]\n"
+
+
+def test_a_notebook_shows_its_runs(folder):
+    cells = (EXAMPLES / "notebook.py").read_text(encoding="utf-8")
+    assert cells.count("# %%") == 5
+    (folder / "notebook.py").write_text(cells + "assert len(runs) == 1 and len(curve) == 10\n")
+    printed(start(folder, str(folder / "notebook.py")))
+    assert tracked(folder, "notebook")[0]["metrics"] == {"loss": 0.1}
+
+
+@pytest.mark.parametrize("name", ["run_details", "comparison"])
+def test_a_dashboard_runs_without_a_browser(folder, name):
+    """Each is a marimo notebook of working cells; run as a script it computes all of them."""
+    pytest.importorskip("marimo", reason="the dashboards need marimo: pip install marimo")
+    dashboard = EXAMPLES / "dashboards" / f"{name}.py"
+    assert "has no run yet" in shown_by(folder, dashboard) or name == "comparison"
+    printed(start(folder, "train_sklearn.py", "--depth", "2"))
+    shown = shown_by(folder, dashboard)
+    assert "boosting-depth-2" in shown
+
+
+ENVIRONMENT = {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db", "MPLBACKEND": "agg"}
+
+
+def mlflow(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "mlflow", *arguments]
+    environment = {**os.environ, **ENVIRONMENT}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=folder, env=environment, **pipes)
+
+
+def tracked(folder: Path, experiment: str) -> list[dict[str, Any]]:
+    code = (
+        "import json; from mcp_server.mlflow_integration import get_mlflow_tracker\n"
+        f"print(json.dumps(get_mlflow_tracker({experiment!r}).search_runs(), default=str))"
+    )
+    (folder / "read.py").write_text(code)
+    return json.loads(printed(start(folder, str(folder / "read.py"))))
+
+
+def shown_by(folder: Path, dashboard: Path) -> str:
+    """What a dashboard shows, as HTML."""
+    command = [
+        sys.executable,
+        "-m",
+        "marimo",
+        "export",
+        "html",
+        str(dashboard),
+        "--no-include-code",
+        "--output",
+        "out.html",
+    ]
+    finished = subprocess.run(
+        command, cwd=folder, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, timeout=300
+    )
+    assert finished.returncode == 0, finished.stderr
+    return (folder / "out.html").read_text(encoding="utf-8")
