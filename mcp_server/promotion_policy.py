@@ -14,7 +14,7 @@ policies:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
@@ -23,6 +23,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 
 from mcp_server.analysis.gates import Gate, parse_gates
 from mcp_server.errors import InvalidInputError, SettingsError
+from mcp_server.invalid_values import MISSING, UNKNOWN, InvalidValue, invalid_values
 from mcp_server.mlflow_integration.entities import ALIAS_OF_STAGE
 from mcp_server.mlflow_integration.operations.promotion_history import Pointer
 from mcp_server.names import matches, same_name
@@ -63,7 +64,7 @@ class Rule(BaseModel):
     """None: a stage counts as the alias that takes its place, so `champion` covers the stage Production."""
     gates: tuple[Annotated[tuple[Gate, ...], BeforeValidator(_gate)], ...] = ()
     """One group for each sentence."""
-    confirm: Literal["always", ""] = ""
+    confirm: Literal["always"] | None = None
     protected_tags: Patterns = ()
     protected_metrics: bool = False
 
@@ -189,38 +190,25 @@ def read_policy(path: Path | None) -> PromotionPolicy:
     try:
         policy = PromotionPolicy.model_validate(content)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False)
+        problems = list(invalid_values(error))
         # A misspelt field is the reason why another one is missing.
-        problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
-        raise _wrong(path, _node(root, problem["loc"]), _problem(cast("Mapping[str, Any]", problem))) from None
+        problem = next((one for one in problems if one.kind == UNKNOWN), problems[0])
+        raise _wrong(path, _node(root, problem.place), _problem(problem)) from None
     for number, rule in enumerate(policy.policies):
-        rule.remember_line(_line(_node(root, ("policies", number))))
+        rule.remember_line(_line(_node(root, ("policies", str(number)))))
     return policy
 
 
-_EXPECTED: Final = {
-    "tuple_type": "expected a list",
-    "string_type": "expected text",
-    "literal_error": "expected 'always'",
-    "bool_parsing": "expected true or false",
-    "bool_type": "expected true or false",
-    "too_short": "expected at least one pattern",
-    "string_too_short": "expected a pattern that is not empty",
-}
-
-
-def _problem(problem: Mapping[str, Any]) -> str:
-    place = [part for part in problem["loc"] if isinstance(part, str)]
-    kind = problem["type"]
-    if kind == "extra_forbidden":
-        known = PromotionPolicy.model_fields if len(place) == 1 else Rule.model_fields
-        return f"'{place[-1]}' is none of {', '.join(known)}"
-    if kind == "missing":
-        return f"an entry needs {place[-1]}"
-    if kind in ("model_type", "model_attributes_type"):
+def _problem(problem: InvalidValue) -> str:
+    fields = [part for part in problem.place if not part.isdigit()]
+    if problem.kind == UNKNOWN:
+        known = PromotionPolicy.model_fields if len(fields) == 1 else Rule.model_fields
+        return f"'{fields[-1]}' is none of {', '.join(known)}"
+    if problem.kind == MISSING:
+        return f"an entry needs {fields[-1]}"
+    if problem.kind in ("model_type", "model_attributes_type"):
         return "an entry is a mapping with model and gates"
-    rule = _EXPECTED.get(kind) or str(problem["msg"]).removeprefix("Value error, ")
-    return f"{place[-1]}: {rule}" if len(place) > 1 or kind in _EXPECTED else rule
+    return problem.rule if len(fields) == 1 and problem.kind == "value_error" else f"{fields[-1]}: {problem.rule}"
 
 
 def _need_single_fields(node: Any, path: Path) -> None:
@@ -237,16 +225,16 @@ def _need_single_fields(node: Any, path: Path) -> None:
             _need_single_fields(item, path)
 
 
-def _node(root: Any, place: Sequence[object]) -> Any:
+def _node(root: Any, place: Sequence[str]) -> Any:
     """The node of the file at a place, or the closest one around it."""
     node = root
     for part in place:
         kind = getattr(node, "id", "")
         if kind == "mapping":
-            found = [value for key, value in node.value if str(key.value) == str(part)]
+            found = [value for key, value in node.value if str(key.value) == part]
             node = found[0] if found else node
-        elif kind == "sequence" and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
+        elif kind == "sequence" and part.isdigit() and int(part) < len(node.value):
+            node = node.value[int(part)]
     return node
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp.types import ElicitResult
 
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.mlflow_integration.operations.promotion_history import Pointer
@@ -361,6 +362,37 @@ async def test_a_rule_can_want_a_person_whatever_the_settings_say(mock_engine: E
     assert "A person has to agree to this (the promotion policy)" in first
     assert "A person has to agree to this (the promotion policy)" in back
     assert dry["promoted"] is False
+
+
+@pytest.mark.parametrize("proceed", [True, False])
+async def test_the_person_that_a_rule_wants_decides(mock_engine: Engine, tmp_path: Path, proceed: bool):
+    """Although MLFLOW_MCP_CONFIRM=never: asked about the first version too."""
+    questions: list[str] = []
+
+    async def asked(_: Any, params: Any) -> ElicitResult:
+        questions.append(params.message)
+        return ElicitResult(action="accept", content={"proceed": proceed})
+
+    async with guarded(mock_engine, tmp_path, client={"elicitation_callback": asked}) as (agent, _):
+        await registered(agent, "prices", 0.5)
+        await agent.client.call_tool("promote_model", {"name": "prices", "version": "1", "alias": "production"})
+        current = await mock_engine.promotions.current_version("prices", Pointer(alias="production"))
+    assert questions == ["Give alias 'production' of model 'prices' to version 1?"]
+    assert (current is not None) is proceed
+
+
+async def test_deleting_the_champions_run_leaves_its_measurements(mock_engine: Engine, tmp_path: Path):
+    """Deleted runs can be restored, and their metrics still count."""
+    async with guarded(mock_engine, tmp_path) as (agent, person):
+        (close,) = await registered(agent, "churn", 0.9)
+        await person.reviews("churn", close)
+        run = (await agent.ask("get_model", name="churn", version=GOOD))["run_id"]
+        await agent.ask("delete_runs", runs=[run])
+        await agent.ask("delete_experiment", experiment="trained")
+        answer = await agent.ask("promote_model", name="churn", version=close)
+    assert answer["promoted"] is False
+    rows = {row[0]: row[1:4] for row in answer["gates"]["rows"]}
+    assert rows["metrics.accuracy > champion + 0.005"] == ["failed", "0.9", "> 0.905"]
 
 
 async def test_an_alias_cannot_pass_for_the_record_of_a_stage(mock_engine: Engine, tmp_path: Path):

@@ -164,13 +164,16 @@ async def test_signatures_that_differ_are_put_side_by_side(engine: Engine, name:
         for mlmodel in (MLMODEL, longer.replace("3.11.7", "3.12.1")):
             await agent.ask("register_model", name=churn, run=await logged_run(agent, mlmodel=mlmodel))
         compared = await agent.ask("compare_model_versions", name=churn, versions=[1, 2])
-        same = await agent.ask("compare_model_versions", name=churn, versions=["1", "version 1"])
+        await agent.ask("register_model", name=churn, run=await logged_run(agent))
+        same = await agent.ask("compare_model_versions", name=churn, versions=[1, 3])
+        twice = await agent.refusal("compare_model_versions", name=churn, versions=["3", "latest"])
     assert compared["model"]["columns"] == ["what", "v1", "v2"]
     assert compared["model"]["rows"] == [
         ["inputs", "age: long", "age: double"],
         ["python", "3.11.7", "3.12.1"],
     ]
     assert "model" not in same
+    assert f"'3' and 'latest' are both version 3 of '{churn}'" in twice
 
 
 async def test_search_models_finds_by_part_of_the_name_filter_and_page(engine: Engine, name: Any):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 from mcp.server.mcpserver import Resolve
@@ -126,6 +127,7 @@ async def compare_model_versions(registry: Registry, name: ModelName, versions: 
     The first is the baseline of the deltas.
     """
     found = [await registry.version(name, reference) for reference in versions]
+    _need_different(versions, found)
     runs = [await _as_run(registry, version) for version in found]
     files: list[ModelFiles] = [
         describe_model(await registry.files(v, MODEL_FILES, limit=MODEL_FILE_LIMIT)) for v in found
@@ -145,6 +147,18 @@ async def compare_model_versions(registry: Registry, name: ModelName, versions: 
             **file_differences(labels, files),
         }
     )
+
+
+def _need_different(references: Sequence[str], found: Sequence[ModelVersion]) -> None:
+    """Raises: InvalidInputError: two references mean one version."""
+    first: dict[str, str] = {}
+    for reference, version in zip(references, found, strict=True):
+        if version.version in first:
+            raise InvalidInputError(
+                f"'{first[version.version]}' and '{reference}' are both version {version.version} of '{version.name}'. "
+                "Name each version once; get_model lists them."
+            )
+        first[version.version] = reference
 
 
 async def register_model(
