@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -53,8 +54,20 @@ def diagnose_run(
             sibling_findings(run, siblings),
         )
     )
+    found += _last_not_finite(run, found)
     found.sort(key=lambda finding: _ORDER.index(finding.level))
     return Diagnosis(_verdict(run, series, found), tuple(found))
+
+
+def _last_not_finite(run: Run, findings: Sequence[Finding]) -> list[Finding]:
+    """Metrics that ended in NaN or infinity although no curve shows it: it was not read, or only a sample of it."""
+    told = {finding.metric for finding in findings if finding.kind in ("NaN", "infinite")}
+    found: list[Finding] = []
+    for key, value in sorted(run.metrics.items()):
+        if key not in told and not math.isfinite(value):
+            kind = "NaN" if math.isnan(value) else "infinite"
+            found.append(Finding(kind, "problem", f"The latest value of {key} is {kind}.", key))
+    return found
 
 
 def _verdict(run: Run, series: Sequence[MetricSeries], findings: Sequence[Finding]) -> str:

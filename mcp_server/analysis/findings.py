@@ -201,10 +201,11 @@ def _course(key: str, shape: Shape) -> Iterator[Finding]:
         yield Finding("plateau", "warning" if part >= LONG_PLATEAU else "note", text, key, steps[flat_from])
         return
     tenth = max(len(shape.turned) // 10, 3)
-    recent = shape.end - median(shape.turned[-2 * tenth : -tenth])
+    before = median(shape.turned[-2 * tenth : -tenth])
+    recent = shape.end - before
     if recent > max(IMPROVING * total, 2 * shape.noise / math.sqrt(tenth)):
-        end = f"to {shape.value(shape.end):.4g}"
-        text = f"{key} still improves at the end: by {recent:.3g} over the last {tenth} points, {end}."
+        values = f"{shape.value(before):.4g} in the tenth before the last, {shape.value(shape.end):.4g} in the last"
+        text = f"{key} still improves at the end: {values}."
         yield Finding("improving", "note", text, key, steps[-1])
 
 

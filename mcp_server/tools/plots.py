@@ -10,6 +10,7 @@ from pydantic import Field
 
 from mcp_server.analysis import pictures
 from mcp_server.analysis.naming import direction_of
+from mcp_server.analysis.param_effects import strongest_first
 from mcp_server.analysis.pareto import pareto_front
 from mcp_server.analysis.pictures import Chart
 from mcp_server.analysis.ranking import why_not_ranked
@@ -135,7 +136,7 @@ def _params(runs: Sequence[Run], metric: str, asked: Sequence[str]) -> Sequence[
     for name in asked:
         if name not in known:
             raise InvalidInputError(f"None of these {len(runs)} runs has the param '{name}'. {suggestion(name, known)}")
-    chosen = asked or [factor.key for factor in sweep_of(runs, metric).factors]
+    chosen = asked or strongest_first(sweep_of(runs, metric))
     if not chosen:
         raise InvalidInputError(
             f"No param varies over these {len(runs)} finished runs with {metric}; name one in params."

@@ -102,6 +102,8 @@ def _params(summary: ExperimentSummary) -> Table:
 
 
 def _param_values(param: ParamSummary) -> str:
+    if len(param.values) > VALUES_SHOWN and all(count == 1 for _, count in param.values) and not param.numeric:
+        return f"each in one run, such as {clip(param.values[0][0], VALUE_LIMIT)}"
     if param.numeric and len(param.values) > VALUES_SHOWN:
         texts = [text for text, _ in param.values]
         return f"{texts[0]} to {texts[-1]}, median {texts[len(texts) // 2]}"

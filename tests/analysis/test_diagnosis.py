@@ -114,6 +114,16 @@ def test_far_worse_and_slower_than_its_siblings():
     assert diagnose_run(bad, (), others[:5], now=START).healthy, "too few to compare with"
 
 
+def test_a_latest_value_that_is_nan_is_reported_without_its_curve():
+    """The curve was not read, or a sample of it missed the end."""
+    run = Run("r", "1", status="FINISHED", metrics={"loss": math.nan, "other": math.inf, "fine": 1.0})
+    found = diagnose_run(run, (), now=START)
+    assert [finding.evidence for finding in found.findings] == [
+        "The latest value of loss is NaN.",
+        "The latest value of other is infinite.",
+    ]
+
+
 def test_a_run_that_never_learned_and_one_without_metrics():
     flat = training("flat", {"val_loss": lambda part: 2.303}, random=Random(0), noise=0.0)
     assert wrong(diagnosed(flat)) == {"no learning"}

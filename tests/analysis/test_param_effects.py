@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.planted import PLANTED_PARAMS, sweep
 from mcp_server.analysis.forest import explain
-from mcp_server.analysis.param_effects import ParamAnalysis, analyze_params, columns_of
+from mcp_server.analysis.param_effects import ParamAnalysis, analyze_params, columns_of, strongest_first
 from mcp_server.analysis.sweep import FEWEST_CONFIGURATIONS, MISSING, sweep_of
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
@@ -63,6 +63,11 @@ def test_nothing_is_named_where_nothing_matters(seed: int):
     assert found.moved == ()
     assert found.interactions == ()
     assert "no param shows an effect" in found.verdict
+
+
+def test_what_matters_is_shown_first():
+    """The default axes of a chart."""
+    assert set(strongest_first(sweep_of(sweep(0), "accuracy"))[:3]) == PLANTED_PARAMS
 
 
 def test_seeds_names_and_constants_are_set_aside():
