@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -18,6 +19,8 @@ from typing import Any, Final
 import anyio
 from anyio.lowlevel import RunVar
 
+from mcp_server.errors import MlflowToolError
+
 JOBS: Final = {
     "explain": ("mcp_server.analysis.forest", "explain"),
     "draw": ("mcp_server.drawing.charts", "draw"),
@@ -26,6 +29,8 @@ JOBS: Final = {
 AT_ONCE: Final = 2
 """Processes at a time; each takes one processor and up to 200 MB."""
 
+_MISSING_PACKAGE: Final = re.compile(r"ModuleNotFoundError: No module named '(numpy|scipy|sklearn|matplotlib|PIL)")
+
 logger = logging.getLogger(__name__)
 _limiter: RunVar[anyio.CapacityLimiter] = RunVar("mcp_server.worker")
 
@@ -33,7 +38,7 @@ _limiter: RunVar[anyio.CapacityLimiter] = RunVar("mcp_server.worker")
 async def compute(job: str, request: dict[str, Any]) -> dict[str, Any]:
     """The answer of a job. Cancelling it ends the process.
 
-    Raises: RuntimeError: the process failed; its stderr is in the log.
+    Raises: MlflowToolError: a package is not installed. RuntimeError: the process failed; its stderr is in the log.
     """
     try:
         limiter = _limiter.get()
@@ -51,7 +56,12 @@ async def compute(job: str, request: dict[str, Any]) -> dict[str, Any]:
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
     if done.returncode:
-        logger.error("Job %s ended with %d: %s", job, done.returncode, done.stderr.decode(errors="replace")[-2_000:])
+        said = done.stderr.decode(errors="replace")
+        if missing := _MISSING_PACKAGE.search(said):
+            raise MlflowToolError(
+                f"This needs the Python package {missing[1]}, which mlflow installs and mlflow-skinny does not."
+            )
+        logger.error("Job %s ended with %d: %s", job, done.returncode, said[-2_000:])
         raise RuntimeError(f"The process of the job {job} ended with {done.returncode}.")
     return json.loads(done.stdout)
 

@@ -89,6 +89,19 @@ async def test_all_pages_are_written_in_every_format(
     assert not [column for column in rows[0] if column.startswith("tags.mlflow.log")]
 
 
+async def test_a_param_is_no_formula_in_a_spreadsheet(mock_engine: Engine, folder: Path):
+    """Numbers stay numbers, and the other formats hold what was logged."""
+    params = {"a": '=HYPERLINK("http://x")', "b": "-0.5", "c": "@cmd", "d": "-1e-3"}
+    async with connect(mock_engine, allowed_folders=(folder,)) as agent:
+        await agent.ask("log_run", experiment="export", params=params)
+        found = await agent.ask("export_runs", path="runs.csv", experiments="export")
+        await agent.ask("export_runs", path="runs.jsonl", experiments="export")
+    (row,) = table_of(folder / "runs.csv")
+    assert [row[f"params.{key}"] for key in "abcd"] == ['\'=HYPERLINK("http://x")', "-0.5", "'@cmd", "-1e-3"]
+    assert json.loads((folder / "runs.jsonl").read_text())["params"] == params
+    assert found["hint"] == "2 texts that a spreadsheet would run as formulas begin with an apostrophe."
+
+
 async def test_no_folder_is_allowed_by_default(mock_engine: Engine, tmp_path: Path):
     async with connect(mock_engine) as agent:
         said = await agent.refusal("export_runs", path=str(tmp_path / "runs.csv"))

@@ -13,6 +13,7 @@ import pytest
 
 import mcp_server
 from mcp_server import worker
+from mcp_server.errors import MlflowToolError
 
 JOB = """
 import os, sys, time
@@ -21,6 +22,9 @@ def noisy(request):
     print("a library says hello")
     os.write(1, b"and so does C code")
     return {"doubled": request["n"] * 2}
+
+def unable(request):
+    import sklearn.no_such_module
 
 def crash(request):
     raise ValueError("broken on purpose")
@@ -39,7 +43,8 @@ def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     start = (
         f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(Path(mcp_server.__file__).parent.parent)!r}]; "
         "from mcp_server import worker; "
-        "worker.JOBS.update({name: ('jobs_for_tests', name) for name in ('noisy', 'crash', 'slow')}); worker.main()"
+        "names = ('noisy', 'crash', 'slow', 'unable'); "
+        "worker.JOBS.update({name: ('jobs_for_tests', name) for name in names}); worker.main()"
     )
     run_process = anyio.run_process
 
@@ -59,6 +64,11 @@ async def test_a_job_that_fails_is_an_error_with_its_reason_in_the_log(jobs: Pat
     with pytest.raises(RuntimeError, match="The process of the job crash ended with 1"):
         await worker.compute("crash", {})
     assert "ValueError: broken on purpose" in caplog.text
+
+
+async def test_a_missing_package_is_named(jobs: Path):
+    with pytest.raises(MlflowToolError, match="needs the Python package sklearn, which mlflow installs"):
+        await worker.compute("unable", {})
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

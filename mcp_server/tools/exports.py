@@ -61,7 +61,7 @@ async def export_runs(
         await run_sync(partial(spool.write, target, format_name))
         size = target.tell()
     facts = {"path": path, "format": format_name, "runs": len(spool), "bytes": size}
-    return Record({**facts, **_outcome(spool, last)}, hint=_hint(len(spool), last))
+    return Record({**facts, **_outcome(spool, last)}, hint=_hint(spool, last))
 
 
 async def _read(
@@ -85,10 +85,13 @@ def _outcome(spool: RunSpool, last: FoundRuns | None) -> dict[str, Any]:
     return {"complete": not token, "columns_written": shown, "next_page_token": token}
 
 
-def _hint(runs: int, last: FoundRuns | None) -> str:
+def _hint(spool: RunSpool, last: FoundRuns | None) -> str:
+    hints: list[str] = []
     if last and last.next_page_token:
-        return (
-            f"The time for one call was over after {runs:,} runs. The same call with another path and page_token "
+        hints.append(
+            f"The time for one call was over after {len(spool):,} runs. The same call with another path and page_token "
             "writes those that follow."
         )
-    return last.why_empty if last and not runs else ""
+    if spool.escaped:
+        hints.append(f"{spool.escaped:,} texts that a spreadsheet would run as formulas begin with an apostrophe.")
+    return " ".join(hints) or (last.why_empty if last and not spool else "")

@@ -149,6 +149,9 @@ def _hint(sweep: Sweep, chosen: Sweep, analysis: ParamAnalysis, found: AllRuns) 
     hints: list[str] = []
     if not found.complete:
         hints.append(f"Read were the newest {len(found.runs):,} runs; narrow with since or filter_string for others.")
+    places = len({run.experiment_id for run in found.runs})
+    if places > 1:
+        hints.append(f"These runs come from {places} experiments; name one if they differ in data or task.")
     if analysis.concluded:
         hints.append(
             "effect: partial F test, p corrected for the params tried; importance: fall of the out-of-bag R² when the "

@@ -25,6 +25,8 @@ _ATTRIBUTES: Final = (
     *("run_id", "run_name", "experiment_id", "experiment", "status", "lifecycle_stage"),
     *("start_time", "end_time", "duration_seconds"),
 )
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+"""Source: OWASP, CSV injection."""
 _KEPT_TAGS: Final = frozenset(
     {"mlflow.user", "mlflow.source.name", "mlflow.source.git.commit", "mlflow.parentRunId", tag_names.NOTE}
 )
@@ -45,6 +47,8 @@ class RunSpool:
     def __init__(self, spool: BinaryIO) -> None:
         self._spool = spool
         self._seen: set[str] = set()
+        self.escaped = 0
+        """Texts of a CSV file that were given an apostrophe so far."""
         self._keys: dict[str, set[str]] = {"metrics": set(), "params": set(), "tags": set()}
 
     def __len__(self) -> int:
@@ -88,8 +92,15 @@ class RunSpool:
         columns = self.columns
         writer.writerow(columns)
         for record in self._records():
-            writer.writerow([_cell(record, column) for column in columns])
+            writer.writerow([self._harmless(_cell(record, column)) for column in columns])
         text.detach()
+
+    def _harmless(self, cell: Any) -> Any:
+        """Text that a spreadsheet would run as a formula begins with an apostrophe: anybody can log a param."""
+        if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) and not _is_number(cell):
+            self.escaped += 1
+            return f"'{cell}"
+        return cell
 
     def _write_parquet(self, target: BinaryIO) -> None:
         arrow: Any = import_module("pyarrow")
@@ -125,6 +136,14 @@ def _cell(record: Mapping[str, Any], column: str) -> Any:
     kind, _, key = column.partition(".")
     value = record[kind].get(key) if key else record[column]
     return "" if value is None else value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _number(value: float) -> float | str:
