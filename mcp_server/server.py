@@ -1,4 +1,4 @@
-"""The MCP server, put together: settings, engine, tools. Composition only."""
+"""The MCP server, put together: settings, engine, tools, resources, prompts. Composition only."""
 
 from __future__ import annotations
 
@@ -10,15 +10,28 @@ import anyio
 from mcp.server import MCPServer
 from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.mcpserver import Context
 
 from mcp_server import __version__
+from mcp_server.completions import register_completions
 from mcp_server.instructions import instructions
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.promotion_policy import read_policy
+from mcp_server.prompts import register_prompts
 from mcp_server.protocol import AdvertiseWhatExists, ProtocolServer, send_only_unicode
+from mcp_server.resources import register_resources, with_mime_types
+from mcp_server.subscriptions import Announcements
 from mcp_server.tools import chosen_tools, missing_tools
 from mcp_server.tools._context import ServerContext
 from mcp_server.tools._define import build
+
+
+class MlflowServer(ProtocolServer):
+    """The server of this project: artifacts as resources have the type of their file."""
+
+    async def read_resource(self, uri: Any, context: Context[ServerContext, Any] | None = None) -> Any:
+        return with_mime_types(await super().read_resource(uri, context), str(uri))
+
 
 LISTS: Final[tuple[CacheableMethod, ...]] = (
     "tools/list",
@@ -56,17 +69,24 @@ def build_server(engine: Engine) -> ProtocolServer:
 
     cold = True
 
-    server = ProtocolServer(
+    definitions = chosen_tools(settings)
+    announcements = Announcements(frozenset(tool.name for tool in definitions if not tool.reads_only))
+    server = MlflowServer(
         name="mlflow",
         title="MLflow",
         version=__version__,
         instructions=instructions(engine.location, settings),
-        tools=[build(definition, settings.timeout_seconds) for definition in chosen_tools(settings)],
+        tools=[build(definition, settings.timeout_seconds) for definition in definitions],
         lifespan=lifespan,
-        middleware=[warm_up_after_the_first_answer, send_only_unicode],
+        middleware=[warm_up_after_the_first_answer, announcements.middleware, send_only_unicode],
+        subscriptions=announcements.bus,
         cache_hints={method: CacheHint(ttl_ms=LIST_LIFETIME_MS) for method in LISTS},
         log_level=settings.log_level,
     )
     server.middleware.append(AdvertiseWhatExists(server))
     server.configure(timeout_seconds=settings.timeout_seconds, missing_tools=missing_tools(settings))
+    announcements.serve_earlier_clients(server)
+    register_resources(server, engine)
+    register_prompts(server)
+    register_completions(server, engine)
     return server

@@ -80,8 +80,8 @@ def encoding_of(head: bytes) -> str:
     if b"\x00" in head:
         # What Windows shells write has no mark in its middle.
         return "utf-16-le" if head[1::2].count(0) * 3 > len(head) and not head[::2].count(0) else ""
-    # The last character may be cut.
-    wrong = head[:-4].decode("utf-8", "replace").count("\ufffd")
+    # The last character may be cut; this decoder waits for its end.
+    wrong = codecs.getincrementaldecoder("utf-8")("replace").decode(head).count("\ufffd")
     control = sum(head.count(bytes([code])) for code in range(32) if code not in (7, 8, 9, 10, 12, 13, 27))
     return "utf-8" if (wrong + control) * 20 <= len(head) else ""
 

@@ -138,6 +138,7 @@ def _moved(place: ArtifactPlace, moved: Transferred, word: str) -> Record:
     return Record(
         {
             "of": place.label,
+            "run_id": place.run.run_id if place.run else "",
             word: len(moved.files),
             "size_bytes": sum(file.file_size for file in moved.files),
             "files": Table(["path", "size_bytes"], rows[:NAMED]) if rows else None,
