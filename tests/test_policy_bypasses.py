@@ -400,3 +400,44 @@ async def test_an_alias_cannot_pass_for_the_record_of_a_stage(mock_engine: Engin
     async with guarded(mock_engine, tmp_path) as (agent, _):
         refused = await agent.refusal("promote_model", name="churn", version=BAD, alias="stage-Production")
     assert "cannot be an alias" in refused
+
+
+async def test_every_store_keeps_the_policy(engine: Engine, name: Any, tmp_path: Path):
+    """The ways around it once more, in mock mode, on SQLite and behind a server."""
+    churn, scratch = name("churn"), name("scratch")
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    async with connect(engine, promotion_policy=path, confirm="never") as agent:
+        person = Person(engine)
+        await registered(agent, churn, 0.9, 0.5)
+        await registered(agent, scratch, 0.99)
+        await person.reviews(churn, GOOD)
+        await person.moves(churn, BAD)
+        await person.moves(churn, GOOD)
+        run = (await agent.ask("get_model", name=churn, version=BAD))["run_id"]
+        for tool, arguments in (
+            ("rollback_model", {"name": churn}),
+            ("update_model", {"name": churn, "version": BAD, "alias": "Champion"}),
+            ("update_model", {"name": churn, "version": BAD, "tags": {"reviewed": "yes"}}),
+            ("update_model", {"name": churn, "version": BAD, "tags": {"mcp.promotion.champion.1": FORGED}}),
+            ("register_model", {"name": churn, "run": run, "alias": "champion"}),
+            ("register_model", {"name": churn.upper(), "run": run}),
+            ("delete_model", {"name": churn}),
+            ("delete_model", {"name": churn, "version": GOOD}),
+            ("delete_model", {"name": churn, "alias": "champion"}),
+            ("log_to_run", {"run": run, "metrics": {"accuracy": 0.99}}),
+            ("log_artifact", {"run": run, "path": "model/MLmodel", "content": "flavors: {}"}),
+            ("update_run", {"runs": [run], "tags": {"reviewed": "yes"}}),
+        ):
+            assert await agent.refusal(tool, **arguments), tool
+        for arguments in (
+            {"name": churn, "version": BAD},
+            {"name": churn, "version": BAD, "stage": "Production", "allow_first": True},
+            {"name": scratch, "version": 1, "to_model": churn},
+        ):
+            assert (await agent.ask("promote_model", **arguments))["promoted"] is False
+        model = await agent.ask("get_model", name=churn)
+        before = await agent.ask("get_run", run=run)
+    assert model["aliases"] == {"champion": GOOD}
+    assert [row[0] for row in model["versions"]["rows"]] == [BAD, GOOD]
+    assert before["metrics"]["accuracy"] == 0.5

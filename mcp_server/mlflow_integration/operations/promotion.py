@@ -126,7 +126,7 @@ class Promotions:
                     raise _not_moved(pointer, from_version, error) from error
                 lost = error
         if scope.cancelled_caught:
-            lost = DeadlineError("MLflow did not answer in time.")
+            lost = DeadlineError("MLflow did not answer in time. If it still carries the move out, get_model shows it.")
         current = await self._read_again(version.name, pointer, lost)
         if current is None or current == version.version:
             return
