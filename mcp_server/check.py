@@ -7,6 +7,7 @@ from rich.console import Console
 
 from mcp_server.errors import DeadlineError, SettingsError
 from mcp_server.mlflow_integration.engine import Engine, open_engine
+from mcp_server.mlflow_integration.locate import is_yet_to_be_made, locate
 from mcp_server.mlflow_integration.operations.status import ConnectionStatus, connection_status
 from mcp_server.settings import Settings
 from mcp_server.tools import chosen_tools
@@ -15,13 +16,19 @@ from mcp_server.tools import chosen_tools
 def check(settings: Settings) -> int:
     """Prints what was found. Returns: 0 when MLflow answers, 1 when it does not or the toolsets are unknown."""
     console = Console(highlight=False, soft_wrap=True)
-    engine = open_engine(settings)
+    # Read-only: looking creates and changes nothing.
+    engine = open_engine(settings.model_copy(update={"read_only": True}))
     console.print(f"MLflow: {engine.location.shown_uri}", markup=False)
     console.print(f"Why this one: {engine.location.why}.", markup=False)
-    with console.status("Asking MLflow..."):
-        status = anyio.run(_ask, engine)
-    for sentence in _sentences(status):
-        console.print(sentence, markup=False)
+    works = True
+    if is_yet_to_be_made(locate(settings).local_store):
+        console.print("It does not exist yet: the server creates it when a tool is first called.", markup=False)
+    else:
+        with console.status("Asking MLflow..."):
+            status = anyio.run(_ask, engine)
+        works = status.answers
+        for sentence in _sentences(status):
+            console.print(sentence, markup=False)
     try:
         tools = chosen_tools(settings)
     except SettingsError as error:
@@ -29,7 +36,7 @@ def check(settings: Settings) -> int:
         return 1
     mode = " It is read-only: nothing can be changed." if settings.read_only else ""
     console.print(f"The server offers {len(tools)} tools.{mode}", markup=False)
-    return 0 if status.answers else 1
+    return 0 if works else 1
 
 
 async def _ask(engine: Engine) -> ConnectionStatus:

@@ -9,10 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
 from mcp_server import __version__
 from mcp_server.cli import _parser
+from mcp_server.mlflow_integration.engine import open_engine
+from mcp_server.mlflow_integration.local.mlflow_internals import close_server_store
+from mcp_server.settings import Settings
 from tests.conftest import free_port
 
 BOUND_SECONDS = 120
@@ -79,16 +83,36 @@ def test_an_unknown_toolset_stops_the_server_with_a_sentence():
     assert "'rnus', which is no toolset. Closest: runs." in said.stderr
 
 
-def test_check_says_which_mlflow_why_and_what_it_holds(tmp_path: Path):
-    """On a machine where nothing is set up: the person's private store, and status 0."""
-    said = run("check", MLFLOW_MCP_DATA_DIR=str(tmp_path))
-    which, why, version, contents, tools = said.stdout.splitlines()
-    assert which == f"MLflow: sqlite:///{tmp_path}/mlflow.db"
+def test_check_creates_nothing(tmp_path: Path):
+    """On a machine where nothing is set up: the person's private store, which is not there yet, and status 0."""
+    data = tmp_path / "data"
+    said = run("check", MLFLOW_MCP_DATA_DIR=str(data))
+    which, why, missing, tools = said.stdout.splitlines()
+    assert which == f"MLflow: sqlite:///{data}/mlflow.db"
     assert "a private one is used" in why
+    assert missing.startswith("It does not exist yet: the server creates it")
+    assert tools.startswith("The server offers ")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert not data.exists()
+
+
+def test_check_says_what_a_store_holds_and_leaves_it_as_it_is(tmp_path: Path):
+    """No statistics, no artifact folder, no changed byte."""
+    path = tmp_path / "mlflow.db"
+    engine = open_engine(Settings.load(tracking_uri=f"sqlite:///{path}"))
+    anyio.run(engine.api.version)
+    engine.close()
+    close_server_store()
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
+    said = run("check", "--tracking-uri", f"sqlite:///{path}")
+    _, _, version, contents, tools = said.stdout.splitlines()
     assert version.startswith("It answers: MLflow 3.")
     assert contents == "It holds 1 experiment and 0 registered models."
     assert tools.startswith("The server offers ")
     assert (said.returncode, said.stderr) == (0, "")
+    after = {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
+    assert after["mlflow.db"] == before["mlflow.db"]
+    assert set(after) <= set(before)
 
 
 def test_check_says_why_mlflow_does_not_answer(nowhere: str):

@@ -11,6 +11,7 @@ from mcp_server.mlflow_integration.engine import open_transports
 from mcp_server.mlflow_integration.local.in_process import InProcessTransport
 from mcp_server.mlflow_integration.locate import LocalStore, Location, locate, without_credentials
 from mcp_server.mlflow_integration.rest.http_transport import HttpTransport
+from mcp_server.mlflow_integration.rest.plugin_transport import PluginTransport
 from mcp_server.settings import Settings
 
 
@@ -188,8 +189,6 @@ def test_two_local_databases_are_one_store_with_two_uris():
 @pytest.mark.parametrize(
     ("uri", "sentence"),
     [
-        ("databricks", "not supported by this version"),
-        ("databricks://profile", "not supported by this version"),
         ("databricks-uc", "not supported by this version"),
         ("uc:http://host", "not supported by this version"),
         ("foo://bar", "MLFLOW_TRACKING_URI is 'foo://bar': this kind of address is not supported"),
@@ -219,6 +218,28 @@ async def test_an_unusable_address_is_a_sentence_and_no_reason_not_to_start(uri:
     assert sentence in str(raised.value)
     assert raised.value.carried_out is False
     await tracking.aclose()
+
+
+@pytest.mark.parametrize("uri", ["databricks", "databricks://profile"])
+def test_databricks_is_asked_by_mlflows_own_client(uri: str):
+    """It has no address of its own to link to."""
+    location = located(uri)
+    assert (location.kind, location.shown_uri, location.ui_url) == ("server", uri, "")
+    assert isinstance(open_transports(location, Settings.load(tracking_uri=uri))[0], PluginTransport)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("MLFLOW_TRACKING_AUTH", "sso"), ("MLFLOW_TRACKING_AWS_SIGV4", "true")]
+)
+def test_plugins_sign_in_to_servers_that_the_user_chose(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch, folder: Path
+):
+    """And never to one that a .env chose."""
+    monkeypatch.setenv(variable, value)
+    settings = Settings.load(tracking_uri="https://host")
+    assert isinstance(open_transports(locate(settings), settings)[0], PluginTransport)
+    (folder / ".env").write_text("MLFLOW_TRACKING_URI=https://host\n")
+    assert isinstance(open_transports(locate(Settings.load()), Settings.load())[0], HttpTransport)
 
 
 async def test_an_unusable_registry_leaves_tracking_alone():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mcp_server.mlflow_integration.locate import LocalStore, Location, is_http, locate, private_folder
+from mcp_server.mlflow_integration.locate import LocalStore, Location, is_http, locate, needs_plugin, private_folder
 from mcp_server.mlflow_integration.operations.artifact_transfers import ArtifactTransfers
 from mcp_server.mlflow_integration.operations.artifacts import Artifacts
 from mcp_server.mlflow_integration.operations.experiments import Experiments
@@ -21,7 +21,7 @@ from mcp_server.mlflow_integration.operations.registry import Registry
 from mcp_server.mlflow_integration.operations.run_changes import RunChanges
 from mcp_server.mlflow_integration.operations.runs import Tracking
 from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactsApi
-from mcp_server.mlflow_integration.rest.credentials import UriField
+from mcp_server.mlflow_integration.rest.credentials import UriField, is_from_dotenv
 from mcp_server.mlflow_integration.rest.http_transport import HttpTransport
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
@@ -81,8 +81,7 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
     api = TrackingApi(tracking, location.shown_uri)
     registry_api = RegistryApi(registry, location.shown_registry_uri)
     references = References(api, settings.experiment_name)
-    registry_ui_url = location.shown_registry_uri if is_http(location.registry_uri) else ""
-    models = Registry(registry_api, api, references, registry_ui_url)
+    models = Registry(registry_api, api, references, location.registry_ui_url)
     experiments = Experiments(api, references, location.ui_url)
     artifacts_api = ArtifactsApi(tracking, location.shown_uri)
     artifacts = Artifacts(artifacts_api, api, models, references, _host(location))
@@ -121,12 +120,23 @@ def open_transports(location: Location, settings: Settings) -> tuple[Transport, 
     def transport(field: UriField, uri: str, problem: str) -> Transport:
         if problem:
             return UnusableTransport(problem)
+        if needs_plugin(uri) and not (is_http(uri) and is_from_dotenv(settings, field)):
+            return _plugin(uri, location, settings)
         return HttpTransport(uri, settings, field=field) if in_process is None or is_http(uri) else in_process
 
     tracking = transport("tracking_uri", location.tracking_uri, location.problem)
     if location.registry_uri == location.tracking_uri:
         return tracking, tracking
     return tracking, transport("registry_uri", location.registry_uri, location.registry_problem)
+
+
+def _plugin(uri: str, location: Location, settings: Settings) -> Transport:
+    from mcp_server.mlflow_integration.local.environment import prepare_environment
+    from mcp_server.mlflow_integration.rest.plugin_transport import PluginTransport
+
+    prepare_environment("server")
+    shown = location.shown_uri if uri == location.tracking_uri else location.shown_registry_uri
+    return PluginTransport(uri, shown, settings)
 
 
 def _in_process(store: LocalStore, settings: Settings) -> InProcessTransport:

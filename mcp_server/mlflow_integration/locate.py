@@ -49,7 +49,7 @@ _DEPENDENCY_FILES: Final = (
 
 SUPPORTED: Final = (
     "Supported are http(s)://host:port of a tracking server, sqlite:///path/mlflow.db, and postgresql://, mysql:// "
-    "and mssql:// databases; MLFLOW_MOCK_MODE=true needs none of them."
+    "and mssql:// databases, and databricks; MLFLOW_MOCK_MODE=true needs none of them."
 )
 
 
@@ -85,7 +85,9 @@ class Location:
     why: str
     """In words, such as `given by the environment variable MLFLOW_TRACKING_URI`."""
     ui_url: str = ""
-    """Address of the tracking server, without a final slash; empty for every other kind."""
+    """Address of the tracking server, without a final slash; empty for what has no UI that links can lead to."""
+    registry_ui_url: str = ""
+    """The same for the registry."""
     local_store: LocalStore | None = None
     """What runs in this process: tracking, registry or both."""
     problem: str = ""
@@ -127,8 +129,8 @@ def locate(settings: Settings, *, script: bool = False) -> Location:
         shown_uri=tracking.shown,
         shown_registry_uri=registry.shown,
         why=why,
-        # A link would not work without the token, and show it with it.
-        ui_url=tracking.shown if tracking.kind == "server" and "***" not in tracking.shown else "",
+        ui_url=_ui_url(tracking),
+        registry_ui_url=_ui_url(registry),
         local_store=_local_store(tracking, registry, settings),
         problem=tracking.problem,
         registry_problem=registry.problem,
@@ -200,6 +202,14 @@ def without_credentials(uri: str) -> str:
     return scheme + separator + rest.rpartition("@")[2]
 
 
+def is_yet_to_be_made(store: LocalStore | None) -> bool:
+    """Whether the first request would create this store."""
+    path = sqlite_path(store.tracking_uri) if store is not None else None
+    if store is None or path is None or path.exists():
+        return False
+    return not store.read_only and (store.makes_folder or path.parent.is_dir())
+
+
 def sqlite_path(uri: str) -> Path | None:
     """The file of an SQLite URI; None for every other URI."""
     match = re.match(r"sqlite(\+\w+)?:///([^?]+)", uri)
@@ -220,6 +230,21 @@ def _tracking_address(settings: Settings, script: bool) -> tuple[_Address, str]:
         return _sqlite_file(folder / "mlflow.db"), "no tracking URI is set, and this is MLflow's own default here"
     why = "no tracking URI is set and the working folder holds no MLflow store, so a private one is used"
     return _private_database(settings), why
+
+
+def _ui_url(address: _Address) -> str:
+    # Without a masked token a link would not work, and with it the link would show it.
+    return address.shown if is_http(address.shown) and address.kind == "server" and "***" not in address.shown else ""
+
+
+def needs_plugin(uri: str) -> bool:
+    """Whether only MLflow's own client can sign in there: Databricks, AWS SigV4 and authentication plugins."""
+    signed = os.environ.get("MLFLOW_TRACKING_AWS_SIGV4", "").lower() in ("true", "1")
+    return _is_databricks(uri) or (is_http(uri) and bool(signed or os.environ.get("MLFLOW_TRACKING_AUTH")))
+
+
+def _is_databricks(uri: str) -> bool:
+    return re.fullmatch(r"databricks(://\S*)?", uri) is not None
 
 
 def _private_database(settings: Settings) -> _Address:
@@ -258,8 +283,10 @@ def _address(given: str, variable: str) -> _Address:
         return _file_store(Path(re.sub(r"^file:(//(localhost)?)?", "", uri)), f"{variable} is {shown!r}")
     if re.fullmatch(r"[\w.-]+:\d+(/\S*)?", uri):
         return unusable(f"the scheme is missing; write http://{uri}")
+    if _is_databricks(uri):
+        return _Address("server", uri, uri)
     # A scheme of one letter is a Windows drive.
-    if len(scheme) > 1 or uri in ("databricks", "databricks-uc", "uc"):
+    if len(scheme) > 1 or uri in ("databricks-uc", "uc"):
         return unusable(f"this kind of address is not supported by this version. {SUPPORTED}")
     if uri.lower().endswith((".db", ".sqlite", ".sqlite3")):
         return unusable(f"a database is given as a URI; write sqlite:///{uri}")
