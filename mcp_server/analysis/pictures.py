@@ -11,28 +11,33 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
+from mcp_server.analysis.chart_axes import (
+    LABEL,
+    axis,
+    drawable_number,
+    is_drawable,
+    is_log,
+    most_frequent,
+    number_axis,
+    short,
+    sideways,
+)
 from mcp_server.analysis.naming import direction_of, is_resource
-from mcp_server.analysis.sweep import MISSING, number_in
+from mcp_server.analysis.sweep import MISSING
 from mcp_server.analysis.thinning import thin
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import MetricSeries, Run
-from mcp_server.untrusted import clean
 
 CURVES_TOLD_APART: Final = 7
 """Curves with a colour of their own; of more the best ones have one, and the rest are grey."""
 POINTS: Final = 400
 """Of one curve; more would share pixels."""
-LOG_RATIO: Final = 100.0
-"""A positive axis whose largest value is this many times the smallest is logarithmic."""
-LARGEST: Final = 1e100
-"""Magnitude from which on a value is left out as infinities are: databases store those as 1.8e308, and no axis can be
-divided so far."""
-LABEL: Final = 30
-"""Characters of one label."""
 BARS: Final = 30
+"""Runs of one bar chart, the best."""
 MARKED: Final = 6
 """Points of a Pareto front that are named."""
-CATEGORIES: Final = 15
+LINES: Final = 300
+"""Of a parallel chart; of more runs an even part of their ranking is shown, the best and the worst included."""
 AXES: Final = 7
 """Params of a parallel chart."""
 
@@ -55,11 +60,11 @@ def curves_chart(runs: Sequence[Run], series: Sequence[MetricSeries], metrics: S
     told: list[str] = []
     for metric in metrics:
         of_metric = [one for one in series if one.key == metric]
-        values = [point.value for one in of_metric for point in one.points if _drawable(point.value)]
+        values = [point.value for one in of_metric for point in one.points if is_drawable(point.value)]
         panels.append(
             {
                 "title": short(metric, 60),
-                "log": _is_log(values),
+                "log": is_log(values),
                 "curves": [_curve(one, labels[one.run_id], background=one.run_id not in shown) for one in of_metric],
             }
         )
@@ -77,7 +82,7 @@ def bars_chart(runs: Sequence[Run], metrics: Sequence[str]) -> Chart:
 
     def order(run: Run) -> tuple[bool, float, str]:
         value = run.metrics.get(metrics[0], math.nan)
-        return (not _drawable(value), sign * value if _drawable(value) else 0.0, run.run_id)
+        return (not is_drawable(value), sign * value if is_drawable(value) else 0.0, run.run_id)
 
     ordered = sorted(runs, key=order)[:BARS]
     names = labels_of(ordered)
@@ -98,16 +103,16 @@ def scatter_chart(runs: Sequence[Run], param: str, metric: str) -> Chart:
 
     Raises: InvalidInputError: no run has a finite value of both.
     """
-    usable = [run for run in runs if param in run.params and _drawable(run.metrics.get(metric, math.nan))]
+    usable = [run for run in runs if param in run.params and is_drawable(run.metrics.get(metric, math.nan))]
     if not usable:
         raise InvalidInputError(f"No finished run has both the param '{param}' and a finite value of '{metric}'.")
-    numbers = [_number(run.params[param]) for run in usable]
+    numbers = [drawable_number(run.params[param]) for run in usable]
     categories: list[str] = []
     if any(number is None for number in numbers):
-        counted = _most_frequent([run.params[param] for run in usable])
+        counted = most_frequent([run.params[param] for run in usable])
         usable = [run for run in usable if run.params[param] in counted]
         categories = _distinct([short(text) or MISSING for text in counted])
-        xs = [counted.index(run.params[param]) + _spread(at) for at, run in enumerate(usable)]
+        xs = [counted.index(run.params[param]) + sideways(at) for at, run in enumerate(usable)]
     else:
         xs = [float(number or 0.0) for number in numbers]
     ys = [run.metrics[metric] for run in usable]
@@ -157,19 +162,22 @@ def pareto_chart(points: Sequence[tuple[Run, float, float]], front: Sequence[str
 
 def parallel_chart(runs: Sequence[Run], params: Sequence[str], metric: str) -> Chart:
     """A line for each run over the axes of some params and the metric; the best run stands out."""
-    usable = [run for run in runs if _drawable(run.metrics.get(metric, math.nan))]
+    usable = [run for run in runs if is_drawable(run.metrics.get(metric, math.nan))]
     if not usable:
         raise InvalidInputError(f"No finished run has a finite value of '{metric}'.")
     best_is = direction_of(metric).direction
     usable.sort(key=lambda run: run.metrics[metric], reverse=best_is == "min")
+    total = len(usable)
+    if total > LINES:
+        usable = [usable[at * (total - 1) // (LINES - 1)] for at in range(LINES)]
     ticks: list[dict[str, Any]] = []
     columns: list[list[float | None]] = []
     for param in params:
-        places, marks = _axis([run.params.get(param, "") for run in usable])
+        places, marks = axis([run.params.get(param, "") for run in usable])
         columns.append(places)
         ticks.append({"title": short(param, 22), "ticks": marks})
     values = [run.metrics[metric] for run in usable]
-    places, marks = _number_axis(values)
+    places, marks = number_axis(values)
     columns.append(list(places))
     ticks.append({"title": short(metric, 22), "ticks": marks})
     last = max(len(usable) - 1, 1)
@@ -183,7 +191,8 @@ def parallel_chart(runs: Sequence[Run], params: Sequence[str], metric: str) -> C
     }
     told = ", ".join(f"{param} {short(best.params.get(param, MISSING))}" for param in params)
     text = f"Parallel coordinates of {', '.join(params)} and {metric} for {_runs(len(usable))}. "
-    return Chart(request, f"{text}Best: {_name(best)} with {metric} {best.metrics[metric]:.4g} at {told}.")
+    hint = f"Shown are {LINES} of {total:,} runs, evenly by rank." if total > LINES else ""
+    return Chart(request, f"{text}Best: {_name(best)} with {metric} {best.metrics[metric]:.4g} at {told}.", hint)
 
 
 def labels_of(runs: Sequence[Run]) -> dict[str, str]:
@@ -196,29 +205,14 @@ def labels_of(runs: Sequence[Run]) -> dict[str, str]:
     }
 
 
-def short(text: str, most: int = LABEL) -> str:
-    """One clean line with the beginning and the end of a longer text."""
-    line = " ".join(clean(text).split())
-    return line if len(line) <= most else f"{line[: most - most // 2 - 1]}…{line[len(line) - most // 2 :]}"
-
-
 def _name(run: Run) -> str:
     return short(run.run_name) or run.run_id[:8]
-
-
-def _drawable(value: float) -> bool:
-    return abs(value) < LARGEST  # False for NaN and infinities.
-
-
-def _number(text: str) -> float | None:
-    value = number_in(text)
-    return value if value is not None and _drawable(value) else None
 
 
 def _shown(value: float | None) -> str:
     if value is None:
         return "no value"
-    return f"{value:.4g}" if _drawable(value) else "NaN" if math.isnan(value) else "too large to draw"
+    return f"{value:.4g}" if is_drawable(value) else "NaN" if math.isnan(value) else "too large to draw"
 
 
 def _runs(count: int, kind: str = "") -> str:
@@ -237,7 +231,7 @@ def _told_apart(runs: Sequence[Run], series: Sequence[MetricSeries], metric: str
 
         def order(run_id: str) -> tuple[bool, float]:
             value = by_id[run_id].metrics.get(metric, math.nan)
-            return (not _drawable(value), sign * value if _drawable(value) else 0.0)
+            return (not is_drawable(value), sign * value if is_drawable(value) else 0.0)
 
         ids.sort(key=order)
     return set(ids[:CURVES_TOLD_APART])
@@ -246,14 +240,14 @@ def _told_apart(runs: Sequence[Run], series: Sequence[MetricSeries], metric: str
 def _curve(series: MetricSeries, label: str, *, background: bool) -> dict[str, Any]:
     points = thin(series.points, POINTS)
     steps = [point.step for point in points]
-    values = [point.value if _drawable(point.value) else math.nan for point in points]
+    values = [point.value if is_drawable(point.value) else math.nan for point in points]
     return {"label": label, "steps": steps, "values": values, "background": background}
 
 
 def _told_curves(metric: str, series: Sequence[MetricSeries], labels: Mapping[str, str]) -> str:
     ends = [(one.points[-1].value, labels[one.run_id]) for one in series if one.points]
-    finite = sorted(end for end in ends if _drawable(end[0]))
-    broken = sum(any(not _drawable(point.value) for point in one.points) for one in series)
+    finite = sorted(end for end in ends if is_drawable(end[0]))
+    broken = sum(any(not is_drawable(point.value) for point in one.points) for one in series)
     text = f"{metric} of {_runs(len(series))}: "
     if not finite:
         text += "no finite value at the end"
@@ -264,18 +258,14 @@ def _told_curves(metric: str, series: Sequence[MetricSeries], labels: Mapping[st
     return text + (f"; {broken} with NaN or infinite values." if broken else ".")
 
 
-def _is_log(values: Sequence[float]) -> bool:
-    return bool(values) and min(values) > 0.0 and max(values) / min(values) >= LOG_RATIO
-
-
 def _bars(metric: str, runs: Sequence[Run]) -> dict[str, Any]:
     values = [run.metrics.get(metric) for run in runs]
-    finite = [value for value in values if value is not None and _drawable(value)]
+    finite = [value for value in values if value is not None and is_drawable(value)]
     # Bars must begin at zero, where values of 0.91 and 0.93 look the same.
     narrow = bool(finite) and max(finite) - min(finite) < 0.3 * max(map(abs, finite))
     return {
         "title": short(metric, 40),
-        "values": [value if value is not None and _drawable(value) else None for value in values],
+        "values": [value if value is not None and is_drawable(value) else None for value in values],
         "errors": [None] * len(values),
         "texts": [_shown(value) for value in values],
         "dots": narrow and len(finite) > 1,
@@ -283,7 +273,7 @@ def _bars(metric: str, runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _plane(x: str, y: str, xs: Sequence[float], ys: Sequence[float], categories: Sequence[str]) -> dict[str, Any]:
-    x_log, y_log = not categories and _is_log(xs), _is_log(ys)
+    x_log, y_log = not categories and is_log(xs), is_log(ys)
     return {
         "kind": "scatter",
         "x": list(xs),
@@ -303,44 +293,3 @@ def _distinct(labels: Sequence[str]) -> list[str]:
         f"{label} ({labels[:at].count(label) + 1})" if labels.count(label) > 1 else label
         for at, label in enumerate(labels)
     ]
-
-
-def _spread(at: int) -> float:
-    """Sideways distance of the points of one category, the same in every picture."""
-    return (at * 0.618034 % 1.0 - 0.5) * 0.5
-
-
-def _most_frequent(texts: Sequence[str]) -> list[str]:
-    counted = {text: texts.count(text) for text in dict.fromkeys(texts)}
-    return sorted(sorted(counted, key=lambda text: -counted[text])[:CATEGORIES])
-
-
-def _axis(texts: Sequence[str]) -> tuple[list[float | None], list[tuple[float, str]]]:
-    """Places from 0 to 1 of a param's values, and the ticks of its axis."""
-    numbers = [_number(text) for text in texts]
-    known = [number for number in numbers if number is not None]
-    if len(known) == len(texts) or (known and len(set(known)) > CATEGORIES):
-        places, ticks = _number_axis(known)
-        found = iter(places)
-        return [None if number is None else next(found) for number in numbers], ticks
-    levels = _most_frequent(list(texts))
-    top = max(len(levels) - 1, 1)
-    place_by_text = {text: at / top if len(levels) > 1 else 0.5 for at, text in enumerate(levels)}
-    return [place_by_text.get(text) for text in texts], [
-        (at, short(text, 14) or MISSING) for text, at in place_by_text.items()
-    ]
-
-
-def _number_axis(values: Sequence[float]) -> tuple[list[float], list[tuple[float, str]]]:
-    log = _is_log(values)
-    scaled = [math.log(value) if log else value for value in values]
-    low, high = min(scaled), max(scaled)
-    if low == high:
-        return [0.5] * len(values), [(0.5, f"{values[0]:.4g}")]
-    distinct = sorted(set(values))
-    if len(distinct) > 6:
-        marks = [low + (high - low) * part / 4 for part in range(5)]
-        ticks = [((mark - low) / (high - low), f"{math.exp(mark) if log else mark:.3g}") for mark in marks]
-    else:
-        ticks = [(((math.log(v) if log else v) - low) / (high - low), f"{v:.4g}") for v in distinct]
-    return [(value - low) / (high - low) for value in scaled], ticks

@@ -51,7 +51,7 @@ def parallel_chart(request: dict[str, Any]) -> Figure:
             )
     ax.set_xticks(range(len(request["axes"])), [axis["title"] for axis in request["axes"]], rotation=20, ha="right")
     ax.set_yticks([])
-    ax.set_ylim(-0.05, 1.05)
+    ax.set_ylim(-0.07, 1.07)
     ax.set_xlim(-0.1, len(request["axes"]) - 1 + 0.55)
     ax.grid(visible=False)
     for side in ("left", "bottom"):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks.planted import START, faulty, healthy, sweep
+from mcp_server.analysis.chart_axes import short
 from mcp_server.analysis.pareto import pareto_front
 from mcp_server.analysis.pictures import (
     Chart,
@@ -24,7 +25,6 @@ from mcp_server.analysis.pictures import (
     parallel_chart,
     pareto_chart,
     scatter_chart,
-    short,
 )
 from mcp_server.drawing.charts import draw
 from mcp_server.drawing.style import BYTES_LIMIT
@@ -155,6 +155,15 @@ def test_parallel_coordinates_put_the_best_run_on_top():
     assert [axis["title"] for axis in chart.request["axes"]] == ["learning_rate", "optimizer", "batch_size", "accuracy"]
     drawn(chart)
     drawn(parallel_chart(sweep(0)[:1], ["learning_rate"], "accuracy"))
+
+
+def test_of_many_lines_an_even_part_is_drawn_with_the_best():
+    runs = sweep(0, configurations=200)
+    chart = parallel_chart(runs, ["learning_rate", "optimizer"], "accuracy")
+    assert len(chart.request["lines"]) == 300
+    assert chart.hint == "Shown are 300 of 600 runs, evenly by rank."
+    assert f"accuracy {max(run.metrics['accuracy'] for run in runs):.4g}" in chart.description
+    drawn(chart)
 
 
 texts = st.one_of(st.text(max_size=60), st.floats().map(str), st.sampled_from(["None", "True", "0.1", "1e-5"]))
