@@ -16,7 +16,7 @@ FREE_TEXT: Final = 160
 """Characters from which a text stands in a fence."""
 SHORT_ID: Final = 10
 """Characters of a run id in a table: enough to be unique among millions of runs; every tool accepts them."""
-SHORT_ID_NOTE: Final = f"run ids: first {SHORT_ID} characters, which every tool accepts"
+SHORT_ID_NOTE: Final = f"run ids: first {SHORT_ID} characters; every tool accepts them"
 
 _RUN_ID: Final = re.compile(r"[0-9a-f]{32}")
 _LIKE_A_FACT: Final = re.compile(r"\s*[^\W\d][\w .-]*:")

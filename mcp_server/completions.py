@@ -13,6 +13,7 @@ from mcp.types import Completion, CompletionArgument, CompletionContext, PromptR
 
 from mcp_server.errors import MlflowToolError
 from mcp_server.mlflow_integration.engine import Engine
+from mcp_server.mlflow_integration.operations.run_search import RunQuery
 from mcp_server.untrusted import clean
 
 VALUES_LIMIT: Final = 100
@@ -79,7 +80,8 @@ class Completions:
 
     async def _latest(self, others: Mapping[str, str]) -> Sequence[Any]:
         place = others.get("experiment") or others.get("experiment_id") or ""
-        found = await self._engine.tracking.search_runs([place] if place else [], max_results=LATEST_RUNS)
+        query = RunQuery(experiments=(place,) if place else ())
+        found = await self._engine.tracking.search_runs(query, max_results=LATEST_RUNS)
         return found.runs
 
     async def _runs(self, others: Mapping[str, str]) -> Sequence[str]:

@@ -36,7 +36,7 @@ async def test_a_run_logged_in_one_call_reads_back_whole(engine: Any, name: Any)
     assert shown["metrics"] == {"accuracy": 0.91, "loss": 0.05}
     assert shown["tags"] == {"team": "vision"}
     assert shown["description"] == "First try."
-    assert shown["datasets"] == ["churn-2026 abc training"]
+    assert shown["datasets"] == ["churn-2026 digest abc (training)"]
     assert content == b"# Notes"
 
 

@@ -11,17 +11,12 @@ from typing import Final, Literal
 from mcp_server.analysis.curve_shape import Shape, noise_of, shape_of
 from mcp_server.analysis.curves import CurveFacts, describe
 from mcp_server.analysis.naming import direction_of, has_known_direction, is_resource
+from mcp_server.analysis.spikes import spikes_of
 from mcp_server.mlflow_integration.entities import MetricSeries
 from mcp_server.suggestions import words
 
 Level = Literal["problem", "warning", "note"]
 
-SPIKE_NOISE: Final = 8.0
-"""Robust standard deviations by which a spike stands out from the points before and after it."""
-SPIKE_GAIN: Final = 0.1
-"""Part of the whole range of the curve that it must be high as well."""
-SPIKE_REACH: Final = 5
-"""Points on either side that a spike is compared with."""
 FLAT_GAIN: Final = 0.02
 """A curve is flat from where it gains less than this part of what it gained before."""
 LONG_PLATEAU: Final = 0.7
@@ -101,29 +96,15 @@ def _not_finite(series: MetricSeries, facts: CurveFacts) -> Iterator[Finding]:
 
 def _spikes(series: MetricSeries, shape: Shape) -> Iterator[Finding]:
     """Single points, or a few in a row, that are far worse than what comes before and after."""
-    values, largest = shape.turned, 0.0
-    spikes: list[int] = []
-    ordered = sorted(values)
-    span = ordered[-1 - len(values) // 20] - ordered[len(values) // 20]
-    limit = max(SPIKE_NOISE * shape.noise, SPIKE_GAIN * span)
-    worst = 0
-    for at in range(2, len(values) - 2):
-        before = median(values[max(at - SPIKE_REACH, 0) : at])
-        after = median(values[at + 1 : at + 1 + SPIKE_REACH])
-        depth = min(before, after) - values[at]
-        if limit > 0.0 and depth > limit:
-            if not spikes or at - spikes[-1] > SPIKE_REACH:
-                spikes.append(at)
-            if depth > largest:
-                largest, worst = depth, at
-    if spikes:
-        near = shape.value(median(values[max(worst - SPIKE_REACH, 0) : worst]))
+    found = spikes_of(shape)
+    if found:
+        first, worst = found[0], max(found, key=lambda spike: spike.depth)
         at_least = "at least " if series.sampled else ""
         text = (
-            f"{series.key} has {at_least}{len(spikes)} {'spike' if len(spikes) == 1 else 'spikes'}, the largest "
-            f"{shape.value(values[worst]):.4g} at step {shape.steps[worst]} beside values near {near:.4g}."
+            f"{series.key} has {at_least}{len(found)} {'spike' if len(found) == 1 else 'spikes'}, the largest "
+            f"{worst.value:.4g} at step {worst.step} beside values near {worst.near:.4g}."
         )
-        yield Finding("spiky", "warning" if len(spikes) > 1 else "note", text, series.key, shape.steps[spikes[0]])
+        yield Finding("spiky", "warning" if len(found) > 1 else "note", text, series.key, first.first_step)
 
 
 def _overfit(shapes: dict[str, Shape]) -> Iterator[Finding]:

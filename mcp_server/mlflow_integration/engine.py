@@ -90,7 +90,7 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
         location=location,
         api=api,
         experiments=experiments,
-        tracking=Tracking(api, references, location.ui_url),
+        tracking=Tracking(api, registry_api, references, location.ui_url),
         metric_history=MetricHistory(api),
         recording=Recording(api, references, experiments, settings.allowed_folders),
         open_runs=OpenRuns(api, references),

@@ -1,14 +1,18 @@
-"""How a comparison looks: few things side by side with their deltas, many one per row with the winners."""
+"""How a comparison looks: few runs side by side, many one per row, seeds of one configuration folded."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
 from mcp_server.analysis.compare import Comparison, Difference
+from mcp_server.analysis.naming import is_resource
+from mcp_server.analysis.repeats import is_seed
 from mcp_server.mlflow_integration.entities import Run
-from mcp_server.rendering import Table, number
-from mcp_server.tools._views import left_out_hint, run_cell, run_columns
+from mcp_server.rendering import Table, pairs_text
+from mcp_server.tools._run_table import run_table
+from mcp_server.tools._views import VALUE_LIMIT, short_value
 
 WIDE_LIMIT: Final = 6
 """Runs that are shown as columns, with a delta for each; more become rows."""
@@ -16,8 +20,10 @@ ROWS_LIMIT: Final = 40
 """Params or metrics of one comparison; beyond it the rest are counted."""
 LABEL_LIMIT: Final = 40
 """Characters of a run name that may head a column."""
-_KEYS_PER_ROW: Final = 6
-"""Metrics, and params, that are always shown when each run is a row."""
+ALL_ROWS_BUDGET: Final = 6_000
+"""Characters of the rows of one comparison: 100 runs stay under 8,000 with what is said about them."""
+_WINNERS: Final = 12
+"""Metrics whose best run is named when each run is a row."""
 
 
 def run_labels(runs: Sequence[Run]) -> list[str]:
@@ -25,10 +31,10 @@ def run_labels(runs: Sequence[Run]) -> list[str]:
     names = [run.run_name for run in runs]
     if all(names) and len(set(names)) == len(names) and max(map(len, names)) <= LABEL_LIMIT:
         return names
-    return [run.run_id[:8] for run in runs]
+    return [run.run_id[:10] for run in runs]
 
 
-def side_by_side(comparison: Comparison, labels: Sequence[str]) -> dict[str, Any]:
+def side_by_side(comparison: Comparison, labels: Sequence[str], *, percent: bool = False) -> dict[str, Any]:
     """A column for each thing compared: what differs in params and circumstances, metrics with deltas and the best."""
     runs = [
         [r.run_id, r.run_name, label if label != r.run_name else "", r.mark]
@@ -38,91 +44,83 @@ def side_by_side(comparison: Comparison, labels: Sequence[str]) -> dict[str, Any
         "runs": Table(["run_id", "run_name", "label", "mark"], runs).without_empty(keep=2),
         "params": _differences("param", labels, comparison.params),
         "params_equal_in_all": comparison.params_equal,
-        "metrics": _metrics(comparison, labels),
+        "metrics": _metrics(comparison, labels, percent=percent),
         "differences": _differences("what", labels, comparison.circumstances),
-        "repeats": _repeats(comparison),
     }
 
 
-def one_per_row(comparison: Comparison, runs: Sequence[Run]) -> dict[str, Any]:
-    """A row for each run: metrics and differing params, as far as an answer reaches; then who wins each metric."""
-    metrics = [f"metrics.{metric.key}" for metric in comparison.metrics]
-    params = [f"params.{difference.key}" for difference in comparison.params]
-    columns, left_out = run_columns(
-        runs,
-        asked=(),
-        used=[*metrics[:_KEYS_PER_ROW], *params[:_KEYS_PER_ROW]],
-        by_time=False,
-        several_experiments=False,
-    )
-    rows = [[run_cell(run, column) for column in columns] for run in runs]
+def one_per_row(comparison: Comparison, runs: Sequence[Run], *, percent: bool = False) -> dict[str, Any]:
+    """A row for each run: differing params and metrics, as far as an answer reaches; then who wins each metric."""
+    table = run_table(runs, row_budget=ALL_ROWS_BUDGET // len(runs))
     return {
-        "runs": Table(columns, rows, hint=left_out_hint(left_out, "columns of search_runs")),
+        "runs": Table(table.columns, table.rows, hint=table.hint("search_runs")),
         "params_equal_in_all": comparison.params_equal,
-        "differing_too": [difference.key for difference in comparison.circumstances],
-        "best": _winners(comparison),
-        "repeats": _repeats(comparison),
+        "differences": _summaries(comparison.circumstances),
+        "best": _winners(comparison, percent=percent),
     }
 
 
 def comparison_hint(comparison: Comparison) -> str:
-    hints: list[str] = []
-    guessed = [metric.key for metric in comparison.metrics if "no word in it" in metric.direction_reason]
-    if guessed:
-        hints.append(f"Direction of {', '.join(guessed[:6])} is a guess: higher is taken as better.")
-    if comparison.repeats:
-        seeds = dict.fromkeys(seed for group in comparison.repeats for seed in group.seeds)
-        hints.append(f"Repeats are runs that differ only in {', '.join(seeds)}; ± is the sample standard deviation.")
-    return " ".join(hints)
+    """What of the answer is a guess."""
+    guessed = [
+        metric.key
+        for metric in comparison.metrics
+        if "no word in it" in metric.direction_reason and not is_resource(metric.key)
+    ]
+    if not guessed:
+        return ""
+    return f"Direction of {', '.join(guessed[:6])} is a guess: higher is taken as better."
 
 
 def _differences(title: str, labels: Sequence[str], differences: Sequence[Difference]) -> Table | None:
-    rows = [[difference.key, *difference.values] for difference in differences]
-    return _first(Table([title, *labels], rows)) if rows else None
+    rows = [[one.key, *(short_value(value) if value else value for value in one.values)] for one in differences]
+    cut = any(len(value or "") > VALUE_LIMIT for one in differences for value in one.values)
+    hint = "Long values are cut; get_run with columns shows one whole." if cut else ""
+    return _first(Table([title, *labels], rows, hint=hint)) if rows else None
 
 
-def _metrics(comparison: Comparison, labels: Sequence[str]) -> Table:
+def _summaries(differences: Sequence[Difference]) -> Table | None:
+    """Each circumstance with its values and how many runs have them."""
+    rows: list[list[Any]] = []
+    for one in differences:
+        counts = Counter(short_value(value) if value is not None else "none" for value in one.values)
+        few = counts.most_common(6)
+        more = f", and {len(counts) - len(few)} more values" if len(counts) > len(few) else ""
+        rows.append([one.key, pairs_text(dict(few)) + more])
+    return Table(["what", "runs_by_value"], rows) if rows else None
+
+
+def _metrics(comparison: Comparison, labels: Sequence[str], *, percent: bool) -> Table:
     label_by_id = dict(zip((run.run_id for run in comparison.runs), labels, strict=True))
     others = [run_id for run_id in label_by_id if run_id != comparison.baseline]
-    columns = ["metric", "better", *labels]
-    columns += [f"{label_by_id[run_id]} {what}" for run_id in others for what in ("delta", "%")]
+    shown = ("delta", "%") if percent else ("delta",)
+    columns = ["metric", "better", *labels, *(f"{label_by_id[run_id]} {what}" for run_id in others for what in shown)]
     rows: list[list[Any]] = []
     for metric in comparison.metrics:
         cells = dict(zip(label_by_id, metric.cells, strict=True))
-        deltas = [value for run_id in others for value in (cells[run_id].delta, cells[run_id].percent)]
-        best = ", ".join(label_by_id[run_id] for run_id in metric.winners)
-        rows.append([metric.key, metric.direction, *(cell.value for cell in metric.cells), *deltas, best])
+        deltas = [(cells[run_id].delta, cells[run_id].percent)[: len(shown)] for run_id in others]
+        # Seconds, memory and schedules are no achievement: nothing is said to be best at them.
+        judged = not is_resource(metric.key)
+        best = ", ".join(label_by_id[run_id] for run_id in metric.winners) if judged else ""
+        values = [cell.value for cell in metric.cells]
+        row = [metric.key, metric.direction if judged else "", *values, *(value for pair in deltas for value in pair)]
+        rows.append([*row, best])
     return _first(Table([*columns, "best"], rows))
 
 
-def _winners(comparison: Comparison) -> Table:
+def _winners(comparison: Comparison, *, percent: bool) -> Table:
     names = {run.run_id: run.run_name for run in comparison.runs}
+    judged = [metric for metric in comparison.metrics if metric.winners and not is_resource(metric.key)]
     rows: list[list[Any]] = []
-    for metric in comparison.metrics:
-        if metric.winners:
-            best, *tied = metric.winners
-            cell = dict(zip(names, metric.cells, strict=True))[best]
-            found = [best, names[best], len(tied) or "", cell.value, cell.delta, cell.percent]
-            rows.append([metric.key, metric.direction, *found])
+    for metric in judged[:_WINNERS]:
+        best, *tied = metric.winners
+        cell = dict(zip(names, metric.cells, strict=True))[best]
+        found = [best, short_value(names[best]), len(tied) or "", cell.value, cell.delta]
+        rows.append([metric.key, metric.direction, *found, cell.percent if percent else ""])
     columns = ["metric", "better", "run_id", "run_name", "tied_with", "value", "delta", "%"]
-    return _first(Table(columns, rows).without_empty(keep=4))
-
-
-def _repeats(comparison: Comparison) -> Table | None:
-    if not comparison.repeats:
-        return None
-    keys = list(dict.fromkeys(metric.key for group in comparison.repeats for metric in group.metrics))
-    rows: list[list[Any]] = []
-    for group in comparison.repeats:
-        folded = {metric.key: _mean(metric.mean, metric.std, metric.n) for metric in group.metrics}
-        configuration = ", ".join(f"{key}={value}" for key, value in group.params)
-        rows.append([configuration or "all params equal", len(group.run_ids), *(folded.get(key, "") for key in keys)])
-    return _first(Table(["configuration", "n", *(f"metrics.{key}" for key in keys)], rows))
-
-
-def _mean(mean: float, std: float | None, n: int) -> str:
-    spread = f" ± {number(std, 2)}" if std is not None else ""
-    return f"{number(mean)}{spread} (n={n})"
+    more = len(judged) - len(rows)
+    hint = f"{more} more metrics; metrics= chooses some." if more else ""
+    return Table(columns, rows, hint=hint).without_empty(keep=4)
 
 
 def _first(table: Table) -> Table:
@@ -130,5 +128,10 @@ def _first(table: Table) -> Table:
     more = len(table.rows) - ROWS_LIMIT
     if more <= 0:
         return table
-    hint = f"{more} more rows; get_run shows everything about one run, metrics= chooses metrics."
-    return Table(table.columns, table.rows[:ROWS_LIMIT], hint=hint)
+    hint = f"{more} more rows; get_run shows everything about one run, metrics= chooses metrics. {table.hint}"
+    return Table(table.columns, table.rows[:ROWS_LIMIT], hint=hint.strip())
+
+
+def without_seeds(params: Sequence[tuple[str, str]]) -> str:
+    """The configuration of a group, as `lr=0.1, depth=3`."""
+    return pairs_text({key: short_value(value) for key, value in params if not is_seed(key)})

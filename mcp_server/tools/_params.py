@@ -13,9 +13,7 @@ from mcp_server.tools._arguments import split_commas
 CommaSeparated = BeforeValidator(split_commas)
 """For lists whose items hold no comma; clients send "a, b" for ["a", "b"]."""
 
-ExperimentRef = Annotated[
-    str, Field(description="Experiment id, exact name or UI link; search_experiments lists them.")
-]
+ExperimentRef = Annotated[str, Field(description="Experiment id, name or UI link; search_experiments lists them.")]
 ExperimentRefs = Annotated[
     tuple[str, ...],
     Field(max_length=100, description="Experiment ids, names or UI links. Left out: the default, else all."),
@@ -29,26 +27,34 @@ FilterString = Annotated[
     str,
     Field(
         max_length=20_000,
-        description="MLflow filter, clauses joined by and: metrics.accuracy > 0.9 and params.model = 'cnn' and "
-        "tags.team = 'vision' and attributes.status = 'FINISHED'. No or, no parentheses.",
+        description="MLflow filter: metrics.accuracy > 0.9 and params.model = 'cnn' and tags.team LIKE '%a%' and "
+        "status = 'FAILED' and params.lr < 0.01 and duration > '2h'. No or.",
     ),
 ]
 OrderBy = Annotated[
     tuple[str, ...],
     CommaSeparated,
-    Field(max_length=5, description="Such as metrics.accuracy DESC, params.lr ASC, attributes.start_time DESC."),
+    Field(max_length=5, description="metrics.accuracy DESC, params.lr ASC, start_time DESC, duration DESC."),
 ]
 Since = Annotated[
     str,
-    Field(description="Only runs started since: 30m, 24h, 7d, 2w back from now, or a date such as 2026-11-20 (UTC)."),
+    Field(description="Only runs started since: 24h, 7d, yesterday, last week, a date or a time (UTC)."),
+]
+Until = Annotated[str, Field(description="Only runs started until, in the same forms; a day counts whole.")]
+Columns = Annotated[
+    tuple[str, ...],
+    CommaSeparated,
+    Field(
+        max_length=60,
+        description="metrics.x, params.*, tags.x, start_time, duration, user, git_commit, datasets. Left out: what "
+        "tells runs apart.",
+    ),
 ]
 SameFilter = Annotated[str, Field(max_length=20_000, description="As in search_runs.")]
 SameSince = Annotated[str, Field(description="As in search_runs, such as 7d.")]
 """Both are described once, where they are used most: tools/list has a budget."""
 MaxResults = Annotated[int, Field(ge=1, le=1_000, description="Rows per page.")]
-PageToken = Annotated[
-    str, Field(max_length=40_000, description="next_page_token of the page before; repeat the other arguments.")
-]
+PageToken = Annotated[str, Field(max_length=40_000, description="next_page_token of the page before.")]
 MetricName = Annotated[str, Field(min_length=1, description="Metric name, such as val_loss.")]
 MetricNames = Annotated[
     tuple[str, ...], CommaSeparated, Field(max_length=50, description="Metric names. Left out: all.")
@@ -60,7 +66,7 @@ ParamNames = Annotated[
 ]
 Direction = Annotated[
     Literal["auto", "max", "min"],
-    Field(description="Whether higher (max) or lower (min) is better; auto infers it from the name and reports it."),
+    Field(description="Higher (max) or lower (min) is better; auto infers it from the name."),
 ]
 NameContains = Annotated[str, Field(description="Part of the name, in any case.")]
 
@@ -79,7 +85,7 @@ def _texts_by_name(values: object) -> object:
 Params = Annotated[
     Mapping[str, str],
     BeforeValidator(_texts_by_name),
-    Field(description="Parameters by name; stored as text.", json_schema_extra={"additionalProperties": True}),
+    Field(description="Params by name; stored as text.", json_schema_extra={"additionalProperties": True}),
 ]
 Tags = Annotated[
     Mapping[str, str],
@@ -88,18 +94,15 @@ Tags = Annotated[
 ]
 Metrics = Annotated[
     dict[str, Any],
-    Field(
-        description="Metrics by name: a number, or a series of [step, value] or [step, value, timestamp_ms]. "
-        "'NaN' and 'Infinity' are taken as text."
-    ),
+    Field(description="Metrics by name: a number, 'NaN', or a series of [step, value] or [step, value, timestamp_ms]."),
 ]
 Datasets = Annotated[
     list[dict[str, str]],
-    Field(description="Dataset inputs: name, and if known digest, source, source_type, context (such as training)."),
+    Field(description="Datasets: name, and if known digest, source, source_type, context (training)."),
 ]
-RunName = Annotated[str, Field(max_length=250, description="Name of the run. Left out: MLflow makes one up.")]
-Description = Annotated[str, Field(max_length=8_000, description="Free text shown with it in MLflow.")]
-ParentRun = Annotated[str, Field(description="Run that this one is nested under: id, prefix, name or UI link.")]
+RunName = Annotated[str, Field(max_length=250, description="Left out: MLflow makes one up.")]
+Description = Annotated[str, Field(max_length=8_000, description="Notes, as free text.")]
+ParentRun = Annotated[str, Field(description="Run that this one is nested under.")]
 Key = Annotated[
     str,
     Field(
@@ -108,7 +111,7 @@ Key = Annotated[
     ),
 ]
 EndStatus = Annotated[Literal["FINISHED", "FAILED", "KILLED"], Field(description="How the run ended.")]
-ModelName = Annotated[str, Field(min_length=1, description="Registered model name; search_models lists them.")]
+ModelName = Annotated[str, Field(min_length=1, description="Registered model; search_models lists them.")]
 Alias = Annotated[str, Field(max_length=255, description="Alias, such as champion.")]
 Versions = Annotated[
     tuple[str, ...],

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Annotated, Any, Final
+from functools import partial
+from typing import Annotated, Final
 
+from anyio import to_thread
 from pydantic import Field
 
-from mcp_server.analysis import compare, curves, ranking
-from mcp_server.analysis.naming import direction_of
-from mcp_server.mlflow_integration.entities import MetricPoint, MetricSeries, Run
-from mcp_server.rendering import Record, Table, number
+from mcp_server.analysis import compare, ranking
+from mcp_server.analysis.naming import has_known_direction, is_resource
+from mcp_server.errors import InvalidInputError
+from mcp_server.mlflow_integration.operations.all_runs import read_runs
+from mcp_server.mlflow_integration.operations.run_search import RunQuery
+from mcp_server.rendering import Record, Table
 from mcp_server.tools._comparison import WIDE_LIMIT, comparison_hint, one_per_row, run_labels, side_by_side
 from mcp_server.tools._context import MetricHistory, Tracking
+from mcp_server.tools._curves import curves_table, points_per_curve
 from mcp_server.tools._params import (
+    Columns,
     Direction,
     ExperimentRefs,
     MetricName,
@@ -22,11 +26,17 @@ from mcp_server.tools._params import (
     RunRef,
     RunRefs,
     SameFilter,
+    SameSince,
 )
-from mcp_server.tools._views import left_out_hint, run_cell, run_columns
+from mcp_server.tools._ranking import folded_table, front_table, ranking_table
+from mcp_server.tools._run_table import used_columns
+from mcp_server.tools._seed_groups import seed_groups
+from mcp_server.untrusted import shown
 
-RANKED_LIMIT: Final = 500
-"""Runs read for one ranking, best first: about 1 MB of MLflow's JSON."""
+READ_LIMIT: Final = 2_000
+"""Runs read to fold seeds or to find a Pareto front: two requests, 4 MB of MLflow's JSON."""
+READ_SECONDS: Final = 20.0
+"""Longest time of reading them; the ranking is then of what was read, and says so."""
 
 
 async def compare_runs(
@@ -34,16 +44,29 @@ async def compare_runs(
     runs: RunRefs,
     baseline: Annotated[RunRef, Field(description="Run that deltas are against. Left out: the first.")] = "",
     metrics: MetricNames = (),
+    percent: Annotated[bool, Field(description="Deltas in percent as well.")] = False,
 ) -> Record:
-    """Put 2 to 100 runs side by side: params that differ, each metric with delta and winner, seeds folded.
+    """Compare 2 to 100 runs: what differs in hyperparameters, metrics, data, code and environment, and which is better.
 
-    The direction of each metric is judged by its name and said. For the best of many use rank_runs.
+    Seeds of one configuration are folded: n, mean, std, the difference with its interval, and whether it
+    is within noise. For the best of many use rank_runs.
     """
     found = await tracking.get_runs(runs)
     base = (await tracking.get_run(baseline)).run_id if baseline else ""
     comparison = compare.compare_runs(found, baseline=base, metrics=metrics)
-    shown = side_by_side(comparison, run_labels(found)) if len(found) <= WIDE_LIMIT else one_per_row(comparison, found)
-    return Record({"baseline": comparison.baseline, **shown}, hint=comparison_hint(comparison))
+    folded = await to_thread.run_sync(partial(seed_groups, found, comparison, asked=bool(metrics)))
+    if len(found) > WIDE_LIMIT:
+        facts = one_per_row(comparison, found, percent=percent)
+    else:
+        facts = side_by_side(comparison, run_labels(found), percent=percent)
+    hint = comparison_hint(comparison)
+    if folded is not None:
+        # The groups say more than the runs one by one, and less often the same.
+        for name in ("params", "metrics", "best", "runs"):
+            facts.pop(name, None)
+        facts = {**folded.facts, **facts}
+        hint = f"{folded.hint} {hint}".strip()
+    return Record({"baseline": comparison.baseline, **facts}, hint=hint)
 
 
 async def rank_runs(
@@ -52,41 +75,38 @@ async def rank_runs(
     experiments: ExperimentRefs = (),
     direction: Direction = "auto",
     filter_string: SameFilter = "",
+    since: SameSince = "",
+    columns: Annotated[Columns, Field(max_length=60, description="As in search_runs.")] = (),
+    fold_seeds: Annotated[bool, Field(description="Rank configurations by mean ± std over their seeds.")] = False,
+    pareto_metrics: Annotated[
+        MetricNames,
+        Field(max_length=5, description="Further metrics to trade off ('latency min'): shows the Pareto front."),
+    ] = (),
     max_results: Annotated[int, Field(ge=1, le=100, description="How many of the best.")] = 10,
 ) -> Table:
-    """Show the best runs by one metric's latest value, with the params that tell them apart.
+    """Leaderboard: the best, top, highest or lowest runs by a metric, with the hyperparameters that tell them apart.
 
-    Failed, running, NaN and metric-less runs are set apart and counted.
+    Ranks latest values of finished runs; failed, running and NaN runs are set apart. filter_string is for
+    constraints, fold_seeds for repeated configurations, pareto_metrics for trade-offs.
     """
-    chosen = ranking.chosen_direction(metric, direction)
-    order = f"metrics.`{metric}` {'DESC' if chosen.direction == 'max' else 'ASC'}"
-    found = await tracking.search_runs(
-        experiments, filter_string=filter_string, order_by=[order], max_results=RANKED_LIMIT
-    )
+    query = RunQuery(experiments=experiments, filter_string=filter_string, since=since)
+    asked = "" if direction == "auto" else direction
+    chosen = "" if pareto_metrics else _need_direction(metric, asked)
+    if fold_seeds or pareto_metrics:
+        read = await read_runs(
+            tracking, experiments, filter_string=filter_string, since=since, most=READ_LIMIT, seconds=READ_SECONDS
+        )
+        if not read.runs:
+            return Table(["rank", "run_id", "run_name", f"metrics.{metric}"], [], hint=read.why_empty)
+        if pareto_metrics:
+            return front_table(read, metric, asked, pareto_metrics, top=max_results, columns=columns)
+        return await to_thread.run_sync(partial(folded_table, read, metric, direction=asked, top=max_results))
+    found = await tracking.best_runs(query, metric, descending=chosen == "max", wanted=max_results)
     if not found.runs:
         return Table(["rank", "run_id", "run_name", f"metrics.{metric}"], [], hint=found.why_empty)
-    result = ranking.rank_runs(found.runs, metric, direction=direction, top=max_results)
-    best = [entry.run for entry in result.ranked]
-    columns, left_out = run_columns(
-        best,
-        asked=(),
-        used=[f"metrics.{metric}"],
-        by_time=False,
-        several_experiments=len({run.experiment_id for run in best}) > 1,
-    )
-    rows = [[entry.rank, *(run_cell(entry.run, column) for column in columns)] for entry in result.ranked]
-    return Table(
-        ["rank", *columns],
-        rows,
-        hint=_ranking_hint(result, left_out, more=bool(found.next_page_token)),
-        extra={
-            "direction": result.direction,
-            "direction_reason": result.direction_reason,
-            "ranked_of": result.rankable,
-            "margin_to_second": result.margin,
-            "left_out": {group.reason: group.count for group in result.left_out},
-        },
-    )
+    result = ranking.rank_runs(found.runs, metric, direction=asked, top=max_results)
+    used = [name for name in used_columns(found.search) if name != f"metrics.{metric}"]
+    return ranking_table(result, complete=found.complete, columns=columns, names=found.search.names, used=used)
 
 
 async def get_metric_history(
@@ -95,15 +115,16 @@ async def get_metric_history(
     runs: RunRefs,
     metrics: Annotated[MetricNames, Field(min_length=1, max_length=20, description="Metric names, such as val_loss.")],
     max_points: Annotated[
-        int, Field(ge=2, le=500, description="Points shown per curve; extremes and ends are kept.")
-    ] = 32,
+        int, Field(ge=0, le=500, description="Points shown per curve. Left out: 32 of one curve, 12 of several.")
+    ] = 0,
     start_step: Annotated[int | None, Field(description="First step. Left out: the first there is.")] = None,
     end_step: Annotated[int | None, Field(description="Last step. Left out: the last there is.")] = None,
+    exact: Annotated[bool, Field(description="Read every logged point where a server sends a sample; slower.")] = False,
 ) -> Table:
-    """Read learning curves of one or more runs: sampled points, and each curve's facts.
+    """Read learning curves, metrics by step or epoch, of one or more runs: some points, and each curve's facts.
 
-    Facts: first, last, min and max with their steps, best step, slope, plateau, divergence, NaN and
-    infinity counts. To see one stretch more closely give start_step and end_step.
+    Facts: first, last, min and max with their steps, best step, trend, plateau (converged), divergence,
+    spikes, NaN and infinity counts. To see one stretch more closely give start_step and end_step.
     """
     found = await tracking.get_runs(runs)
     series = await history.read(
@@ -111,87 +132,16 @@ async def get_metric_history(
         metrics,
         start_step=start_step,
         end_step=end_step,
+        exact=exact,
     )
-    return _history(found, metrics, series, max_points)
+    return curves_table(found, metrics, series, points_per_curve(max_points, len(series)))
 
 
-def _history(runs: Sequence[Run], metrics: Sequence[str], series: Sequence[MetricSeries], max_points: int) -> Table:
-    """One row of facts per curve, and the sampled points of each in the same order."""
-    described = [(one, curves.describe(one, direction_of(one.key).direction)) for one in series]
-    names = {run.run_id: run.run_name for run in runs}
-    rows = [_curve_row(facts, names[one.run_id], one) for one, facts in described]
-    shown = [_shown_curve(one, names[one.run_id], max_points, named=len(series) > 1) for one in series]
-    table = Table(_CURVE_COLUMNS, rows).without_empty(keep=8)
-    return replace(
-        table,
-        extra={"curves": shown},
-        hint=_history_hint(runs, metrics, described, max_points),
-    )
-
-
-_CURVE_COLUMNS: Final = (
-    *("run_id", "run_name", "metric", "points", "first", "last", "min", "max"),
-    *("best_step", "slope_per_step", "trend_at_end", "plateau_since", "divergence"),
-    *("nan", "infinite", "first_nan_step", "seconds_per_step"),
-)
-
-
-def _shown_curve(series: MetricSeries, name: str, max_points: int, *, named: bool) -> dict[str, Any]:
-    """Steps and values of one curve; said of which run and metric where there are several."""
-    points = curves.thin(series.points, max_points)
-    of = {"run_name": name, "metric": series.key} if named else {}
-    return {**of, "steps": [point.step for point in points], "values": [point.value for point in points]}
-
-
-def _curve_row(facts: curves.CurveFacts, name: str, series: MetricSeries) -> list[Any]:
-    return [
-        series.run_id,
-        name,
-        series.key,
-        f"{facts.count}{' sampled' if facts.sampled else ''}",
-        _at(facts.first),
-        _at(facts.last),
-        _at(facts.minimum),
-        _at(facts.maximum),
-        facts.best.step if facts.best else "",
-        facts.slope,
-        facts.trend,
-        facts.plateau_step,
-        f"{facts.divergence.reason} (since step {facts.divergence.step})" if facts.divergence else "",
-        facts.nan_count or "",
-        facts.infinity_count or "",
-        facts.first_nan_step,
-        number(facts.seconds_per_step, 3) if facts.seconds_per_step is not None else "",
-    ]
-
-
-def _at(point: MetricPoint | None) -> str:
-    return f"{number(point.value)} @{point.step}" if point else ""
-
-
-def _history_hint(
-    runs: Sequence[Run], metrics: Sequence[str], described: Sequence[tuple[MetricSeries, curves.CurveFacts]], shown: int
-) -> str:
-    there = {(series.run_id, series.key) for series, _ in described}
-    absent = [
-        f"{run.run_name} has no {metric}" for run in runs for metric in metrics if (run.run_id, metric) not in there
-    ]
-    hints: list[str] = []
-    if any(facts.sampled for _, facts in described):
-        hints.append("Facts are of an even sample of the logged points.")
-    if any(facts.count > shown for _, facts in described):
-        hints.append("Curves are thinned: narrow start_step and end_step for more.")
-    if absent:
-        hints.append("; ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "") + ".")
-    return " ".join(hints)
-
-
-def _ranking_hint(result: ranking.Ranking, left_out: Sequence[str], *, more: bool) -> str:
-    hints: list[str] = []
-    if not result.ranked:
-        hints.append("No run could be ranked; left_out says why.")
-    if result.tied_beyond:
-        hints.append(f"{result.tied_beyond} more runs share the last rank.")
-    if more:
-        hints.append(f"Read were the {RANKED_LIMIT} runs best by this metric; left_out and ranked_of count those only.")
-    return " ".join([*hints, left_out_hint(left_out, "columns of search_runs")]).strip()
+def _need_direction(metric: str, direction: str) -> str:
+    """Raises: InvalidInputError: neither the caller nor the name says which way the metric is better."""
+    if not direction and is_resource(metric) and not has_known_direction(metric):
+        raise InvalidInputError(
+            f"'{shown(metric)}' measures a resource or a schedule, of which neither high nor low is better by itself. "
+            f"Repeat the call with direction='max' or direction='min'."
+        )
+    return ranking.chosen_direction(metric, direction).direction

@@ -19,10 +19,7 @@ PAGES_SEARCHED: Final = 10
 
 ArtifactsOf = Annotated[
     str,
-    Field(
-        description="Run (id, prefix, name or UI link), logged model (m-...) or model version (models:/churn/3, "
-        "models:/churn@champion)."
-    ),
+    Field(description="Run, logged model (m-...) or model version (models:/churn/3, models:/churn@champion)."),
 ]
 ArtifactPath = Annotated[
     str, Field(min_length=1, description="Path of the file, such as plots/roc.png; list_artifacts shows it.")

@@ -28,7 +28,9 @@ async def search_experiments(
     experiments: Experiments,
     name_contains: NameContains = "",
     filter_string: Annotated[str, Field(description="MLflow filter, such as tags.team = 'vision'.")] = "",
-    order_by: OrderBy = (),
+    order_by: Annotated[
+        OrderBy, Field(max_length=5, description="name ASC, creation_time DESC or last_update_time DESC.")
+    ] = (),
     max_results: MaxResults = 50,
     page_token: PageToken = "",
     deleted: Annotated[bool, Field(description="List deleted experiments instead of active ones.")] = False,

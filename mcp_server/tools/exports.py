@@ -70,8 +70,7 @@ async def _read(
     """Takes page after page until the last one or the time `end`; gives the last page that was taken."""
     page = None
     async for page in pages:
-        names = {place.experiment_id: place.name for place in page.experiments}
-        await run_sync(partial(spool.add, page.runs, names))
+        await run_sync(partial(spool.add, page.runs, page.search.names))
         await context.report_progress(len(spool), None, f"{len(spool):,} runs read")
         if anyio.current_time() > end:
             break

@@ -15,11 +15,12 @@ from mcp_server.mlflow_integration.operations.recording import Recorded
 from mcp_server.mlflow_integration.operations.run_changes import RunChange
 from mcp_server.mlflow_integration.operations.run_content import RunContent, run_content
 from mcp_server.mlflow_integration.operations.run_drafts import RunDraft
+from mcp_server.mlflow_integration.operations.run_search import RunQuery
 from mcp_server.rendering import Record, Table, moment
 from mcp_server.tools._confirm import Question
 from mcp_server.tools._context import OpenRuns, Policy, Recording, RunChanges, Tracking
 from mcp_server.tools._params import (
-    CommaSeparated,
+    Columns,
     Datasets,
     Description,
     EndStatus,
@@ -38,8 +39,10 @@ from mcp_server.tools._params import (
     RunRefs,
     Since,
     Tags,
+    Until,
 )
-from mcp_server.tools._views import clause_columns, left_out_hint, run_cell, run_columns, run_facts
+from mcp_server.tools._run_record import chosen_record, run_record
+from mcp_server.tools._run_table import run_table, used_columns
 from mcp_server.untrusted import shown
 
 NAMED_RUNS: Final = 5
@@ -56,44 +59,55 @@ async def search_runs(
     filter_string: FilterString = "",
     order_by: OrderBy = (),
     since: Since = "",
-    columns: Annotated[
-        tuple[str, ...],
-        CommaSeparated,
-        Field(max_length=60, description="Columns to show: metrics.x, params.x, tags.x, start_time, duration, status."),
-    ] = (),
+    until: Until = "",
+    parent: Annotated[str, Field(description="Only children of this run.")] = "",
+    deleted: Annotated[bool, Field(description="Deleted runs instead of active ones.")] = False,
+    columns: Columns = (),
     max_results: MaxResults = 20,
     page_token: PageToken = "",
 ) -> Table:
-    """Find runs by metric, parameter, tag, status or time; newest first unless order_by says otherwise.
+    """Find or list runs: recent, failed, running, by metric, hyperparameter, tag, dataset, user, time; newest first.
 
     Shows the latest value of each metric. For curves use get_metric_history, to put runs side by
     side compare_runs, for the best by one metric rank_runs, for everything about one run get_run.
     """
-    found = await tracking.search_runs(
-        experiments,
+    query = RunQuery(
+        experiments=experiments,
         filter_string=filter_string,
         order_by=order_by,
         since=since,
-        max_results=max_results,
-        page_token=page_token,
+        until=until,
+        parent=parent,
+        view_type="DELETED_ONLY" if deleted else "ACTIVE_ONLY",
     )
-    chosen, left_out = run_columns(
+    found = await tracking.search_runs(query, max_results=max_results, page_token=page_token)
+    table = run_table(
         found.runs,
         asked=columns,
-        used=clause_columns(found.clauses, found.order_by),
-        by_time=not found.order_by,
-        several_experiments=len({run.experiment_id for run in found.runs}) > 1,
+        used=used_columns(found.search),
+        by_time=not found.search.order_by,
+        names=found.search.names,
     )
-    rows = [[run_cell(run, column) for column in chosen] for run in found.runs]
-    return Table(chosen, rows, found.next_page_token, found.why_empty or left_out_hint(left_out))
+    hint = found.why_empty or table.hint()
+    return Table(table.columns, table.rows, found.next_page_token, hint, resume=found.resume)
 
 
-async def get_run(tracking: Tracking, run: RunRef) -> Record:
-    """Show one run: status, times, metrics, params, tags, datasets, logged models, parent, link.
+async def get_run(
+    tracking: Tracking,
+    run: RunRef,
+    columns: Annotated[
+        Columns, Field(description="Only these, whole: params.prompt, tags.*, description. Left out: everything.")
+    ] = (),
+) -> Record:
+    """Show one run: status, when, who, git commit, why it failed, metrics, hyperparameters, tags, notes, datasets,
+    logged models, registered versions, parent and children, link.
 
     Metrics are latest values; get_metric_history has the curves, list_artifacts the files.
     """
-    return await _record(tracking, await tracking.get_run(run))
+    found = await tracking.get_run(run)
+    if columns:
+        return chosen_record(found, columns)
+    return await _record(tracking, found)
 
 
 async def log_run(
@@ -285,9 +299,9 @@ async def delete_runs(run_changes: RunChanges, found: ToDelete, runs: RunRefs) -
 
 
 async def _record(tracking: Tracking, run: Run) -> Record:
+    around = await tracking.surroundings(run)
     experiment = await tracking.experiment_name(run.experiment_id)
-    facts = run_facts(run, experiment=experiment, url=tracking.run_url(run))
-    return Record({**facts, "logged_models": list(run.logged_model_ids)})
+    return run_record(run, around, experiment=experiment, url=tracking.run_url(run))
 
 
 def _changed(change: RunChange) -> str:

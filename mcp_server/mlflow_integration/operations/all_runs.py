@@ -10,7 +10,8 @@ from typing import Final
 import anyio
 
 from mcp_server.mlflow_integration.entities import Experiment, Run
-from mcp_server.mlflow_integration.operations.runs import FoundRuns, Tracking
+from mcp_server.mlflow_integration.operations.run_search import FoundRuns, RunQuery
+from mcp_server.mlflow_integration.operations.runs import Tracking
 
 PAGE: Final = 1_000
 """Runs of one request: 2 MB of MLflow's JSON."""
@@ -40,15 +41,9 @@ async def run_pages(
 
     A run that begins meanwhile shifts the pages of newest runs, so that a run can come twice.
     """
+    query = RunQuery(tuple(experiments), filter_string, tuple(order_by), since)
     while True:
-        page = await tracking.search_runs(
-            experiments,
-            filter_string=filter_string,
-            since=since,
-            order_by=order_by,
-            max_results=page_size,
-            page_token=page_token,
-        )
+        page = await tracking.search_runs(query, max_results=page_size, page_token=page_token)
         yield page
         page_token = page.next_page_token
         if not page_token:
@@ -80,7 +75,7 @@ async def read_runs(
     )
     async with aclosing(pages):  # type: ignore[type-var]
         async for page in pages:
-            places, why = page.experiments, why or page.why_empty
+            places, why = page.search.places, why or page.why_empty
             by_id.update((run.run_id, run) for run in page.runs)
             if page.next_page_token and (len(by_id) >= most or anyio.current_time() > end):
                 complete = False

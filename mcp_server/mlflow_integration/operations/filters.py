@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from typing import Final
 
 from mcp_server.comparisons import NUMBER, Reader, key_text
@@ -96,27 +95,6 @@ def quoted(value: str) -> str:
     return f"{mark}{value}{mark}"
 
 
-def since_clause(since: str, now: datetime) -> Clause:
-    """Runs started at or after a moment: `24h`, `7d`, `2w`, `30m` back from now, or a date or time (UTC).
-
-    Raises: InvalidInputError: neither of the two.
-    """
-    text = since.strip()
-    if span := re.fullmatch(r"(\d{1,6})\s*([mhdw])", text, re.IGNORECASE):
-        unit = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}[span[2].lower()]
-        moment = now - timedelta(**{unit: int(span[1])})
-    else:
-        try:
-            # Python 3.10 does not read the Z of ISO 8601.
-            moment = datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", text))
-        except ValueError:
-            raise InvalidInputError(
-                f"since is '{since}'. Give a span back from now (30m, 24h, 7d, 2w) or a date (2026-11-20, UTC)."
-            ) from None
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    return Clause("attributes", "start_time", f">= {int(moment.timestamp() * 1_000)}")
-
-
 class _FilterReader(Reader):
     """Reads the clauses of one filter."""
 
@@ -201,8 +179,9 @@ class _FilterReader(Reader):
     def _value(self, entity: str, key: str, comparator: str, text: str | None, number: str | None) -> str:
         name = f"{entity}.{key_text(key)}"
         if text is None:
-            if entity in ("params", "tags"):
-                raise self.wrong(f"Params and tags are stored as text: {name} {comparator} '{number}'")
+            # Params are compared with numbers by local_clauses.py.
+            if entity == "tags":
+                raise self.wrong(f"Tags are stored as text: {name} {comparator} '{number}'")
             return number or ""
         if comparator.endswith("LIKE") and "*" in text and "%" not in text:
             raise self.wrong(f"The wildcard is %: {name} {comparator} '{shown(text.replace('*', '%'))}'")

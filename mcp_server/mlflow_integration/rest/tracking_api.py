@@ -216,6 +216,21 @@ class TrackingApi(RestApi):
             if not token:
                 return points
 
+    async def metric_history_page(
+        self, run_id: str, key: str, *, max_results: int, page_token: str = ""
+    ) -> Page[MetricPoint]:
+        """Every logged point of one metric, a page at a time; MLflow orders them by time, then step.
+
+        An MLflow server older than 2.8 has no pages and answers with all points at once.
+        """
+        found = await self._get(
+            "2.0/mlflow/metrics/get-history",
+            run_id=run_id,
+            metric_key=key,
+            **present(max_results=max_results, page_token=page_token),
+        )
+        return page_of(found, "metrics", point_of)
+
     # Artifacts
 
     async def list_artifacts(self, run_id: str, path: str = "") -> tuple[Artifact, ...]:
