@@ -22,7 +22,7 @@ from mcp_server.server import build_server
 from mcp_server.settings import Settings
 from mcp_server.stdin_lines import StdinLines, claim_stdin
 
-_GRACE_SECONDS: Final = 0.7
+_GRACE_SECONDS: Final = 2.7
 """Time for calls under way to wind up once the end has come; then the process ends whatever they do."""
 
 
