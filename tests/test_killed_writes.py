@@ -1,4 +1,4 @@
-"""A server that ends while it writes a run: told to, or killed. The run is complete, marked, or completed by a repeat."""
+"""A server that ends while it writes a run: the run is complete, marked, or completed by a repeat of the call."""
 
 from __future__ import annotations
 

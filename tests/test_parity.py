@@ -107,6 +107,7 @@ def _masked(answers: list[Answer]) -> list[Answer]:
             text = re.sub(rf"(experiment_id: |\(id ){experiment_id}\b", rf"\1<experiment {number}>", text)
         text = re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?(\.\d+)?Z?", "<time>", text)
         text = re.sub(r"\b(\d+(\.\d+)? ?(ms|s|min|h|d)\b ?)+", "<duration>", text)
+        text = re.sub(r"(_seconds: )\S+", r"\1<duration>", text)
         return re.sub(r"\S*(https?|file|sqlite)://\S+|/tmp/\S+", "<place>", text)
 
     def walk(value: Any, key: str = "") -> Any:
@@ -114,6 +115,8 @@ def _masked(answers: list[Answer]) -> list[Answer]:
             return {name: walk(part, name) for name, part in value.items() if name != "url"}
         if isinstance(value, list):
             return [walk(part) for part in value]
+        if key.endswith("_seconds"):
+            return "<duration>"
         if key == "experiment_id" or (isinstance(value, str) and value in experiment_ids):
             return f"<experiment {experiment_ids.index(str(value))}>"
         return mask(value) if isinstance(value, str) else value
