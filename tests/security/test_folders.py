@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mcp_server.errors import AlreadyExistsError, InvalidInputError
+from mcp_server.mlflow_integration.local import plain_files
 from mcp_server.mlflow_integration.operations import folders
 from mcp_server.mlflow_integration.operations.folders import files_in, open_for_reading, open_for_writing
 
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links, pipes an
 @pytest.fixture(params=[True, False], ids=["by-descriptor", "by-path"])
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An allowed folder with a file, beside one that is not allowed; opened as on POSIX and as on Windows."""
-    monkeypatch.setattr(folders, "_BY_DESCRIPTOR", request.param)
+    monkeypatch.setattr(plain_files, "BY_DESCRIPTOR", request.param)
     allowed, outside = tmp_path / "data", tmp_path / "outside"
     (allowed / "sub folder").mkdir(parents=True)
     (allowed / "plain.txt").write_bytes(b"plain")

@@ -18,6 +18,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
+from mcp_server.mlflow_integration.local.artifact_files import guarded
 from mcp_server.mlflow_integration.locate import LocalStore, sqlite_path
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ def open_server_store(store: LocalStore) -> None:
     handlers: Any = import_module("mlflow.server.handlers")
     # A second initialisation is silently ignored while these hold the store of the first.
     handlers._tracking_store = handlers._model_registry_store = handlers._artifact_repo = None
+    if handlers._send_artifact.__module__ == handlers.__name__:  # Once per process.
+        handlers._send_artifact = guarded(handlers._send_artifact)
     _serve_proxied_artifacts(store)
     # MLflow tells its child processes through the environment; there the URI would pass for the user's setting.
     with _environment_kept(*_URI_VARIABLES):

@@ -8,27 +8,19 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import uuid
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import BinaryIO, Final
 
 from mcp_server.errors import AlreadyExistsError, InvalidInputError
+from mcp_server.mlflow_integration.local.plain_files import NotPlainError, entered, open_plain, temporary_file
 from mcp_server.untrusted import clip
 
 FILES_LIMIT: Final = 1_000
 """Files of one folder; larger folders are named in parts."""
-
-_BY_DESCRIPTOR: Final = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
-"""False on Windows, where each part is looked at before and after opening instead."""
-_BINARY: Final[int] = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-_NO_FOLLOW: Final[int] = getattr(os, "O_NOFOLLOW", 0)
-_READ: Final[int] = os.O_RDONLY | _BINARY | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0)  # A pipe is not waited for.
-_ENTER: Final[int] = os.O_RDONLY | _BINARY | _NO_FOLLOW | getattr(os, "O_DIRECTORY", 0)
-_CREATE: Final[int] = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY | _NO_FOLLOW
 
 _KEY_NAME: Final = re.compile(
     r"id_(rsa|dsa|ecdsa|ed25519)(_sk)?|.*\.(pem|key|p8|p12|pfx|jks|keystore|ppk|kdbx)|credentials(\.\w+)?|g?shadow-?",
@@ -38,8 +30,6 @@ _KEY_CONTENT: Final = re.compile(
     rb"PRIVATE KEY-----|PuTTY-User-Key-File-|AGE-SECRET-KEY-1|aws_secret_access_key", re.IGNORECASE
 )
 _PIECE: Final = 1024 * 1024
-_SYSTEM_FOLDERS: Final = ("/proc", "/sys", "/dev")
-"""Their files are windows into the kernel and other processes."""
 
 
 @contextmanager
@@ -56,18 +46,13 @@ def open_for_reading(path: str, roots: Sequence[Path]) -> Generator[BinaryIO]:
                 f"{_shown(path)} looks like key material by its name; this server does not read it."
             )
         try:
-            with _entered(root, parts[:-1]) as folder:
-                descriptor = folder.open(parts[-1] if parts else ".", _READ)
+            file = open_plain(root, parts)
         except FileNotFoundError:
             continue
+        except NotPlainError as error:
+            raise InvalidInputError(f"{_shown(path)} {error}.") from None
         except OSError:
             raise _unusable(path) from None
-        try:
-            _need_ordinary(os.fstat(descriptor), path)
-            file = os.fdopen(descriptor, "rb")
-        except BaseException:
-            os.close(descriptor)
-            raise
         with file:
             _need_no_key(file, path)
             yield file
@@ -88,11 +73,11 @@ def open_for_writing(path: str, roots: Sequence[Path]) -> Generator[BinaryIO]:
         raise InvalidInputError(f"{_shown(path)} is an allowed folder itself; name a file in it.")
     begun = False
     try:
-        with _entered(root, parts[:-1], make=True) as folder:
+        with entered(root, parts[:-1], make=True) as folder:
             if folder.has(parts[-1]):
                 raise FileExistsError
             temporary = f".{uuid.uuid4().hex}.partial"
-            with _temporary(folder, temporary) as file:
+            with temporary_file(folder, temporary) as file:
                 begun = True
                 yield file
             folder.rename(temporary, parts[-1])
@@ -115,7 +100,7 @@ def writable_size(path: str, roots: Sequence[Path]) -> int | None:
     """
     root, parts = _candidates(path, roots)[0]
     try:
-        with _entered(root, parts[:-1]) as folder:
+        with entered(root, parts[:-1]) as folder:
             return folder.size(parts[-1]) if parts else None
     except FileNotFoundError:
         return None
@@ -140,8 +125,8 @@ def files_in(path: str, roots: Sequence[Path]) -> FolderFiles | None:
     """
     for root, parts in _candidates(path, roots):
         try:
-            with _entered(root, parts) as folder:
-                files, skipped = folder.walk()
+            with entered(root, parts) as folder:
+                files, skipped = folder.walk(_is_kept_back, FILES_LIMIT)
         except NotADirectoryError:
             return None
         except FileNotFoundError:
@@ -203,6 +188,10 @@ def _objection(parts: Sequence[str]) -> str:
     return ""
 
 
+def _is_kept_back(name: str) -> bool:
+    return name.startswith(".") or _KEY_NAME.fullmatch(name) is not None
+
+
 def _unusable(path: str) -> InvalidInputError:
     return InvalidInputError(
         f"{_shown(path)} cannot be used: a part of it is a link, is not a folder, cannot be opened, or is too long. "
@@ -218,154 +207,6 @@ def _shown(path: str) -> str:
     return repr(clip(path, 200))
 
 
-# The disk
-
-
-@dataclass(frozen=True, slots=True)
-class _Folder:
-    """An open folder; without descriptors (Windows), its path."""
-
-    path: Path
-    descriptor: int | None
-
-    def open(self, name: str, flags: int, mode: int = 0o666) -> int:
-        if self.descriptor is not None:
-            return os.open(name, flags, mode, dir_fd=self.descriptor)
-        place = self.path / name
-        _need_no_link(place)
-        descriptor = os.open(place, flags, mode)
-        try:
-            # What was opened is what the path names now, and still no part of it is a link.
-            for part in (place, *place.parents):
-                _need_no_link(part)
-                if part == self.path:
-                    break
-            if not os.path.samestat(os.fstat(descriptor), os.lstat(place)):
-                raise OSError
-        except OSError:
-            os.close(descriptor)
-            raise
-        return descriptor
-
-    def make(self, name: str) -> None:
-        with suppress(FileExistsError):
-            os.mkdir(self._name(name), dir_fd=self.descriptor)
-
-    def has(self, name: str) -> bool:
-        try:
-            os.stat(self._name(name), dir_fd=self.descriptor, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def size(self, name: str) -> int:
-        """Raises: OSError: there is nothing of this name, or it is not a file."""
-        facts = os.stat(self._name(name), dir_fd=self.descriptor, follow_symlinks=False)
-        if not stat.S_ISREG(facts.st_mode):
-            raise OSError
-        return facts.st_size
-
-    def rename(self, old: str, new: str) -> None:
-        """Raises: FileExistsError: the new name was taken meanwhile."""
-        before, after = self._name(old), self._name(new)
-        try:
-            # Unlike a rename, this fails when the name is taken.
-            os.link(before, after, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
-        except FileExistsError:
-            self.remove(old)
-            raise
-        except OSError:  # The file system has no second names for a file.
-            os.rename(before, after, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
-        else:
-            self.remove(old)
-
-    def remove(self, name: str) -> None:
-        os.unlink(self._name(name), dir_fd=self.descriptor)
-
-    def walk(self) -> tuple[list[str], list[str]]:
-        """Paths of the files, and of what is skipped."""
-        files: list[str] = []
-        skipped: list[str] = []
-        for top, folders, names, descriptor in self._levels():
-            below = Path(os.path.relpath(top, "." if self.descriptor is not None else self.path))
-            for name in [*folders, *names]:
-                place = name if descriptor is not None else os.path.join(top, name)
-                mode = os.stat(place, dir_fd=descriptor, follow_symlinks=False).st_mode
-                if name.startswith(".") or _KEY_NAME.fullmatch(name) or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                    skipped.append((below / name).as_posix())
-                    folders[:] = [folder for folder in folders if folder != name]
-                elif stat.S_ISREG(mode):
-                    files.append((below / name).as_posix())
-            if len(files) > FILES_LIMIT:
-                break
-        return files, skipped
-
-    def _levels(self) -> Iterator[tuple[str, list[str], list[str], int | None]]:
-        if self.descriptor is not None:
-            yield from os.fwalk(".", dir_fd=self.descriptor)
-        else:
-            yield from ((top, folders, names, None) for top, folders, names in os.walk(self.path))
-
-    def _name(self, name: str) -> str:
-        return name if self.descriptor is not None else str(self.path / name)
-
-
-@contextmanager
-def _entered(root: Path, parts: Sequence[str], *, make: bool = False) -> Generator[_Folder]:
-    """The folder below `root` that the parts lead to, opened one after the other; `make` creates those missing.
-
-    Raises: OSError: a part is missing, a link, or not a folder.
-    """
-    folder = _Folder(root, os.open(root, _ENTER) if _BY_DESCRIPTOR else None)
-    try:
-        for part in parts:
-            if make:
-                folder.make(part)
-            below = folder.path / part
-            if folder.descriptor is None:
-                _need_no_link(below)
-                if not below.is_dir():
-                    raise NotADirectoryError if below.exists() else FileNotFoundError
-                folder = _Folder(below, None)
-            else:
-                descriptor = os.open(part, _ENTER, dir_fd=folder.descriptor)
-                os.close(folder.descriptor)
-                folder = _Folder(below, descriptor)
-        yield folder
-    finally:
-        if folder.descriptor is not None:
-            os.close(folder.descriptor)
-
-
-@contextmanager
-def _temporary(folder: _Folder, name: str) -> Generator[BinaryIO]:
-    with os.fdopen(folder.open(name, _CREATE), "wb") as file:
-        try:
-            yield file
-            file.flush()
-        except BaseException:
-            file.close()
-            folder.remove(name)
-            raise
-
-
-def _need_no_link(place: Path) -> None:
-    with suppress(FileNotFoundError):
-        facts = os.lstat(place)
-        # Windows: junctions and other reparse points lead elsewhere as links do; 2 is the attribute "hidden".
-        attributes = getattr(facts, "st_file_attributes", 0)
-        if stat.S_ISLNK(facts.st_mode) or attributes & (getattr(stat, "FILE_ATTRIBUTE_REPARSE_POINT", 0) | 2):
-            raise OSError
-
-
-def _need_ordinary(facts: os.stat_result, path: str) -> None:
-    if not stat.S_ISREG(facts.st_mode) or _is_of_the_system(facts.st_dev):
-        raise InvalidInputError(f"{_shown(path)} is not a regular file.")
-    # A second name of a file elsewhere on the disk would carry it out of the allowed folder.
-    if facts.st_nlink > 1:
-        raise InvalidInputError(f"{_shown(path)} is a second name of another file (a hard link); copy it instead.")
-
-
 def _need_no_key(file: BinaryIO, path: str) -> None:
     before = b""
     while piece := file.read(_PIECE):
@@ -373,11 +214,3 @@ def _need_no_key(file: BinaryIO, path: str) -> None:
             raise InvalidInputError(f"{_shown(path)} holds key material; this server does not read it.")
         before = piece[-64:]
     file.seek(0)
-
-
-def _is_of_the_system(device: int) -> bool:
-    for folder in _SYSTEM_FOLDERS:
-        with suppress(OSError):
-            if os.stat(folder).st_dev == device != os.stat("/").st_dev:
-                return True
-    return False

@@ -150,6 +150,8 @@ def _reworded(message: str) -> str:
         return (
             f"Param '{key}' is '{old}' and cannot become '{new}': logged params never change. Use another name or run."
         )
+    if message.startswith("Invalid path"):
+        return "The path leads out of the artifacts, or through a link that does."
     if "page token" in message.lower():
         return "page_token is none that MLflow gave. Pass next_page_token of the page before, unchanged."
     return message
