@@ -200,7 +200,7 @@ def faulty(seed: int = 0) -> list[Training]:
 
 
 def healthy(seed: int = 0, count: int = 60) -> list[Training]:
-    """Runs without a fault, of six kinds: length, speed, noise and metrics differ."""
+    """Runs without a fault, of seven kinds: length, speed, noise and metrics differ."""
     random = Random(seed)
     return [_HEALTHY[number % len(_HEALTHY)](f"healthy-{number}", random) for number in range(count)]
 
@@ -265,6 +265,20 @@ def _noisy_reward(name: str, random: Random) -> Training:
     return found
 
 
+def _traded_off(name: str, random: Random) -> Training:
+    """An autoencoder, or adversarial or reinforcement learning: parts of the loss rise while the whole goes well."""
+    curves = {
+        "loss": decay(5.0, 1.0, random.uniform(3, 6)),
+        "kl_loss": decay(0.1, random.uniform(1.0, 3.0), 4),
+        "d_loss/discriminator": lambda part: 0.69 + 0.1 * math.sin(20 * part),
+        "generator_loss": decay(0.7, random.uniform(2, 4), 3),
+        "policy_loss": lambda part: 0.02 * math.sin(30 * part) + 0.01 * part,
+        "entropy": decay(2.0, 0.3, 3),
+        "cyclic/loss": lambda part: 2.0 - part + 0.2 * math.sin(40 * part),
+    }
+    return training(name, curves, random=random, epochs=random.randrange(50, 150), noise=random.uniform(0.01, 0.05))
+
+
 _HEALTHY: Sequence[Callable[[str, Random], Training]] = (
     _classifier,
     _long,
@@ -272,4 +286,5 @@ _HEALTHY: Sequence[Callable[[str, Random], Training]] = (
     _scheduled,
     _power_law,
     _noisy_reward,
+    _traded_off,
 )

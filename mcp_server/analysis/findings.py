@@ -32,6 +32,13 @@ IMPROVING: Final = 0.02
 _TRAINING: Final = frozenset({"train", "training", "tr", "trn"})
 _VALIDATION: Final = frozenset({"val", "valid", "validation", "eval", "evaluation", "test", "dev", "holdout"})
 
+_TRADED_OFF: Final = frozenset(
+    {"kl", "kld", "policy", "value", "actor", "critic", "entropy", "generator", "discriminator", "gen", "disc"}
+    | {"adversarial", "adv", "aux", "auxiliary", "reg", "regularization", "commitment", "penalty", "surrogate"}
+)
+"""Parts of a loss that rise while others fall, in reinforcement learning, autoencoders and adversarial training: their
+course alone says nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -47,14 +54,14 @@ class Finding:
 
 
 def curve_findings(series: Sequence[MetricSeries]) -> list[Finding]:
-    """What is remarkable about the curves; those of machines, times and schedules are only searched for NaN."""
+    """What is remarkable about the curves; machines, schedules and parts of a loss are only searched for NaN."""
     found: list[Finding] = []
     shapes: dict[str, Shape] = {}
     for one in series:
         direction = direction_of(one.key).direction
         facts = describe(one, direction)
         found += _not_finite(one, facts)
-        if is_resource(one.key):
+        if is_resource(one.key) or _TRADED_OFF.intersection(words(one.key)):
             continue
         if facts.divergence and not facts.divergence.reason.startswith("ends in"):
             reason = facts.divergence.reason
@@ -135,7 +142,18 @@ def _lost(shape: Shape) -> bool:
     noise = max(shape.noise, noise_of(shape.turned[best:]))
     error = 1.25 * noise * math.sqrt(2 / max(len(shape.turned) // 10, 3))
     enough = max(OVERFIT_NOISE * error, OVERFIT_GAIN * shape.gain, OVERFIT_GAIN * abs(top) / 2)
+    # A curve that swings has come back from as deep a fall before.
+    enough = max(enough, 1.5 * _deepest_fall(shape.smooth[:best]))
     return after >= max(3, len(shape.turned) // 10) and loss > enough
+
+
+def _deepest_fall(levels: Sequence[float]) -> float:
+    """From a level to the worst one after it; 0 for a curve that only rises."""
+    top, deepest = -math.inf, 0.0
+    for level in levels:
+        top = max(top, level)
+        deepest = max(deepest, top - level)
+    return deepest
 
 
 def _level_at(shape: Shape, step: int) -> float:

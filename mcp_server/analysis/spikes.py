@@ -12,8 +12,8 @@ SPIKE_NOISE: Final = 8.0
 """Robust standard deviations by which a spike stands out from the points before and after it."""
 SPIKE_GAIN: Final = 0.1
 """Part of the whole range of the curve that it must be high as well."""
-SPIKE_REACH: Final = 5
-"""Points on either side that a spike is compared with."""
+SPIKE_REACH: Final = 3
+"""Points on either side that a spike is compared with: so few that a curve which swings is not full of spikes."""
 
 
 @dataclass(frozen=True, slots=True)
