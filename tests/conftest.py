@@ -79,8 +79,8 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _wait_for_health(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    # httpx2 retries the connection itself, so nothing here sleeps.
-    transport = httpx2.HTTPTransport(retries=SERVER_START_SECONDS // 2)
+    # httpx2 retries the connection itself, so nothing here sleeps; its pauses double: 8 of them last 2 minutes.
+    transport = httpx2.HTTPTransport(retries=8)
     with httpx2.Client(transport=transport, timeout=SERVER_START_SECONDS) as client:
         try:
             client.get(f"{address}/health").raise_for_status()

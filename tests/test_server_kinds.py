@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.errors import PermissionDeniedError, UnreachableError
+from mcp_server.errors import InvalidInputError, PermissionDeniedError, UnreachableError
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 from tests.test_http_transport import (
     LittleServer,
@@ -124,6 +124,29 @@ async def test_a_server_with_logins_does_not_tell_missing_from_forbidden(body: b
     """Basic auth answers 403 for a run that does not exist."""
     with pytest.raises(PermissionDeniedError, match="does not exist, or this user may not see"):
         await asked_over(lambda _: reply(403, body), "", lambda api: api.get_run("a" * 32))
+
+
+@pytest.mark.parametrize(
+    ("filter_string", "said"),
+    [
+        ("params.a = '" + "x" * 20_000 + "'", "has 20,013 characters; MLflow takes at most 10,000"),
+        (" AND ".join(["metrics.a > 1"] * 300), "has 300 clauses; MLflow's store takes at most 50"),
+    ],
+)
+async def test_a_filter_too_large_for_mlflow_is_refused_before_it_is_sent(filter_string: str, said: str):
+    """SQLite would answer with 59 KB of SQL."""
+    async with serving(reply(200)) as server, connected(server.url) as carrier:
+        with pytest.raises(InvalidInputError, match=said):
+            await TrackingApi(carrier, server.url).search_runs(["1"], filter_string=filter_string)
+    assert server.asked == []
+
+
+async def test_words_inside_quotes_are_no_clauses():
+    """A value may hold a whole sentence."""
+    async with serving(reply(200)) as server, connected(server.url) as carrier:
+        value = " and ".join(["it's"] * 100).replace("'", "\\'")
+        await TrackingApi(carrier, server.url).search_runs(["1"], filter_string=f"tags.note = '{value}'")
+    assert len(server.asked) == 1
 
 
 async def test_plain_http_to_an_https_port_is_named():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
+from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.rest.error_responses import failure, json_object, nonsense, not_mlflow
 from mcp_server.mlflow_integration.rest.fields import Json, required_text
 from mcp_server.mlflow_integration.rest.transport import Method, Params, Transport
@@ -65,6 +67,34 @@ class RestApi:
 def present(**fields: Any) -> Json:
     """The fields that are set: MLflow's JSON leaves out what is absent."""
     return {key: value for key, value in fields.items() if value is not None and value != "" and value != []}
+
+
+FILTER_LIMIT: Final = 10_000
+"""Characters of a filter. A search for 100 run ids has 3,600; servers and proxies refuse longer addresses."""
+CLAUSE_LIMIT: Final = 50
+"""Clauses of a filter. MLflow joins a table for each, and SQLite joins at most 64."""
+
+_QUOTED: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`""")
+_AND: Final = re.compile(r"\sand\s", re.IGNORECASE)
+
+
+def searchable(filter_string: str) -> str:
+    """The filter, if MLflow can work with one of its size.
+
+    Raises: InvalidInputError: it is too large; nothing was sent.
+    """
+    if len(filter_string) > FILTER_LIMIT:
+        raise InvalidInputError(
+            f"The filter has {len(filter_string):,} characters; MLflow takes at most {FILTER_LIMIT:,}. "
+            "Split it into several searches."
+        )
+    clauses = len(_AND.findall(_QUOTED.sub("''", filter_string))) + 1
+    if clauses > CLAUSE_LIMIT:
+        raise InvalidInputError(
+            f"The filter has {clauses} clauses; MLflow's store takes at most {CLAUSE_LIMIT}. Leave out the least "
+            "important ones, or write several ids or names as IN ('a', 'b')."
+        )
+    return filter_string
 
 
 def same(one: str, other: str) -> bool:

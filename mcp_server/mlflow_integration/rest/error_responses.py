@@ -124,7 +124,7 @@ _ERROR_BY_CODE: Final[Mapping[str, type[MlflowToolError]]] = {
     "ENDPOINT_NOT_FOUND": UnsupportedError,
     "NOT_IMPLEMENTED": UnsupportedError,
 }
-"""MLflow's error codes that the caller can mend. Source: mlflow/exceptions.py; the rest are the server's failures."""
+"""MLflow's error codes that the caller can correct. Source: mlflow/exceptions.py. The rest are failures."""
 
 _REFUSED_HOST: Final = b"Invalid Host header"
 """What MLflow 3.5 and later answer, as plain text, to a host name that --allowed-hosts does not list."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mcp_server.mlflow_integration.entities import ModelVersion, Page, RegisteredModel
-from mcp_server.mlflow_integration.rest.api import RestApi, pairs, present, same
+from mcp_server.mlflow_integration.rest.api import RestApi, pairs, present, same, searchable
 from mcp_server.mlflow_integration.rest.conversion import model_version_of, page_of, registered_model_of
 from mcp_server.mlflow_integration.rest.error_responses import misdirected
 
@@ -18,7 +18,12 @@ class RegistryApi(RestApi):
     ) -> Page[RegisteredModel]:
         found = await self._get(
             "2.0/mlflow/registered-models/search",
-            **present(filter=filter_string, order_by=list(order_by), max_results=max_results, page_token=page_token),
+            **present(
+                filter=searchable(filter_string),
+                order_by=list(order_by),
+                max_results=max_results,
+                page_token=page_token,
+            ),
         )
         return page_of(found, "registered_models", registered_model_of)
 
@@ -62,7 +67,12 @@ class RegistryApi(RestApi):
         """MLflow leaves aliases and model_id out of this answer; `get_model_version` has them."""
         found = await self._get(
             "2.0/mlflow/model-versions/search",
-            **present(filter=filter_string, order_by=list(order_by), max_results=max_results, page_token=page_token),
+            **present(
+                filter=searchable(filter_string),
+                order_by=list(order_by),
+                max_results=max_results,
+                page_token=page_token,
+            ),
         )
         return page_of(found, "model_versions", model_version_of)
 

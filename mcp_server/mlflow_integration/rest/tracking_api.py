@@ -9,7 +9,7 @@ from urllib.parse import quote
 from mcp_server.errors import UnsupportedError
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Artifact, Dataset, Experiment, LoggedModel, MetricPoint, Page, Run
-from mcp_server.mlflow_integration.rest.api import RestApi, pairs, present, same
+from mcp_server.mlflow_integration.rest.api import RestApi, pairs, present, same, searchable
 from mcp_server.mlflow_integration.rest.conversion import (
     artifact_of,
     experiment_of,
@@ -52,7 +52,7 @@ class TrackingApi(RestApi):
         page_token: str = "",
     ) -> Page[Experiment]:
         body = present(
-            filter=filter_string,
+            filter=searchable(filter_string),
             order_by=list(order_by),
             view_type=view_type,
             max_results=max_results,
@@ -106,7 +106,7 @@ class TrackingApi(RestApi):
         """An unknown experiment id is no error to MLflow: resolve ids first."""
         body = present(
             experiment_ids=list(experiment_ids),
-            filter=filter_string,
+            filter=searchable(filter_string),
             order_by=list(order_by),
             run_view_type=view_type,
             max_results=max_results,
