@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mcp_server.mlflow_integration.engine import Engine, engine_over
+from mcp_server.mlflow_integration.locate import locate
 from mcp_server.mlflow_integration.operations.promotion_history import Pointer
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
 from mcp_server.rendering import ANSWER_LIMIT
+from mcp_server.settings import Settings
 from tests.conftest import Agent, connect
 from tests.registry_world import logged_run, registered
 
@@ -132,16 +133,15 @@ async def test_a_version_shows_the_run_data_and_environment_behind_it(engine: En
 def test_links_lead_to_the_mlflow_that_holds_the_registry(mock_engine: Engine):
     """A registry elsewhere has its own UI; names are quoted; a database has none."""
     transport = mock_engine.transports[0]
-    tracking = "http://tracking:5000"
-    one = replace(mock_engine.location, tracking_uri=tracking, ui_url=tracking, shown_uri=tracking)
-    elsewhere = replace(one, registry_uri="http://models:5001", shown_registry_uri="http://models:5001")
-    in_database = replace(one, registry_uri="sqlite:///m.db", shown_registry_uri="sqlite:///m.db")
 
-    def url(location: Any, name: str) -> str:
-        return engine_over(location, mock_engine.settings, transport, transport).registry.model_url(name, "3")
+    def url(registry_uri: str, name: str) -> str:
+        settings = Settings.load(tracking_uri="http://tracking:5000", registry_uri=registry_uri)
+        return engine_over(locate(settings), settings, transport, transport).registry.model_url(name, "3")
 
+    elsewhere = "http://models:5001"
     assert url(elsewhere, "prod.churn #1 ü?") == "http://models:5001/#/models/prod.churn%20%231%20%C3%BC%3F/versions/3"
-    assert url(in_database, "churn") == ""
+    assert url("", "churn") == "http://tracking:5000/#/models/churn/versions/3"
+    assert url("sqlite:///models.db", "churn") == ""
 
 
 async def test_aliases_are_one_whatever_their_case(engine: Engine, name: Any):
