@@ -1,7 +1,8 @@
 """Ask a served model for predictions.
 
+    cd examples/project
     mlflow models serve --model-uri models:/iris_classifier/1 --port 5001 --env-manager local
-    python examples/serving.py --port 5001
+    python ../serving.py --port 5001
 
 The model is one that examples/project/train.py registered.
 """

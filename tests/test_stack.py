@@ -124,18 +124,18 @@ def test_the_commands_of_the_production_page_run_as_they_stand(database: str, bu
     with process(
         ["bash", "-c", variables + server], tmp_path, f"{environment['MLFLOW_TRACKING_URI']}/health", environment
     ):
-        kept, dropped = run(
+        printed = run(
             "python - <<'EOF'\n"
             "import mlflow\n"
             "mlflow.set_experiment('production')\n"
             "for text in ('kept', 'dropped'):\n"
             "    with mlflow.start_run() as run:\n"
             "        mlflow.log_text(text, f'{text}.txt')\n"
-            "    print('run', run.info.run_id)\n"
+            "    print('logged', run.info.run_id)\n"
             "mlflow.delete_run(run.info.run_id)\n"
             "EOF"
-        ).split("run ")[1:]
-        kept, dropped = kept.split()[0], dropped.split()[0]
+        )
+        kept, dropped = re.findall(r"^logged (\w+)$", printed, re.MULTILINE)
         run(backup)
         assert "dropped.txt" in _stored(bucket)
         # It removes artifacts through the server that serves them.

@@ -1,6 +1,7 @@
 """Train a forest inside an MLflow project: one run, the one that `mlflow run` makes.
 
-    mlflow run examples/project --env-manager local -P max_depth=3 --experiment-name iris
+    cd examples/project
+    mlflow run . --env-manager local -P max_depth=3 --experiment-name iris
 
 `python train.py 100 10` works as well. Needs scikit-learn beside mcp-server-mlflow.
 """
@@ -27,7 +28,7 @@ def main(n_estimators: int, max_depth: int) -> None:
         model.fit(x_train, y_train)
         # `mlflow run` logs the params of the entry point itself.
         tracker.log_metric("accuracy", model.score(x_test, y_test))
-        tracker.log_model(model, "model", registered_model_name="iris_classifier", input_example=x_test.head(2))
+        tracker.log_model(model, "model", registered_model_name="iris_classifier")
     print(f"Run {run_id} in experiment {tracker.experiment_name}")
 
 

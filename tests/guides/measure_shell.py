@@ -77,7 +77,8 @@ def _measured(one: Block, entry: ShellEntry, folder: Path) -> Outcome:
             _python(entry.check, folder, {**os.environ})
         return Outcome(one.name, one.digest, NOT_HERE, {}, entry.unavailable)
     services = {SERVER: lambda: mlflow_server(folder / "server", 5000), POSTGRES: postgresql, STORAGE: storage}
-    lacking = [name for name in entry.needs if name not in services and shutil.which(name) is None]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    lacking = [name for name in entry.needs if name not in services and shutil.which(name, path=path) is None]
     if lacking:
         return Outcome(one.name, one.digest, NOT_HERE, {}, f"not installed: {', '.join(lacking)}")
     refusal, outcome = "", NOT_HERE

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -54,7 +54,9 @@ def process(
         answers(health, started, folder / "log")
         yield started
     finally:
-        os.killpg(started.pid, signal.SIGKILL)
+        # A command that failed is gone already; what it printed is in the error above.
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
         started.wait(20)
 
 
