@@ -86,7 +86,7 @@ def _measured(one: Block, entry: ShellEntry, folder: Path) -> Outcome:
         for name in entry.needs:
             if name in services:
                 stack.enter_context(services[name]())
-        texts = [(AS_WRITTEN, one.text)]
+        texts = [] if entry.never_as_written else [(AS_WRITTEN, one.text)]
         if entry.substitutions:
             texts.append((WITH_SUBSTITUTION, _substituted(one, entry)))
         for number, (success, text) in enumerate(texts):
@@ -97,7 +97,7 @@ def _measured(one: Block, entry: ShellEntry, folder: Path) -> Outcome:
                 outcome = WITH_COMPAT if success == AS_WRITTEN and entry.compat else success
                 break
             refusal = refusal or failure
-    return Outcome(one.name, one.digest, outcome, {}, refusal if outcome != AS_WRITTEN else "")
+    return Outcome(one.name, one.digest, outcome, {}, refusal if outcome == NOT_HERE else "")
 
 
 def _run(text: str, language: str, entry: ShellEntry, place: Path, folder: Path) -> str:

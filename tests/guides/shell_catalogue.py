@@ -25,6 +25,8 @@ class ShellEntry:
     """Of the substitutions, or of how the block was run."""
     check: str = ""
     """Python that runs afterwards, in the same folder and with the variables that the block exported."""
+    never_as_written: bool = False
+    """It is not even tried: as written it builds an environment for minutes before it fails."""
     unavailable: str = ""
     """Why it cannot run here."""
     save_as: str = ""
@@ -143,6 +145,7 @@ SHELL_CATALOGUE: Final[dict[str, ShellEntry]] = {
     ),
     "2.10": ShellEntry(
         prepare=_MODEL,
+        never_as_written=True,
         substitutions={"<run_id>": "$(cat run_id)", "-p 5000": "-p 5000 --env-manager local"},
         explanation="`<run_id>` stands for a run; with the installed packages instead of a new environment",
     ),
