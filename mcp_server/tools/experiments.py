@@ -77,7 +77,7 @@ async def update_experiment(
     name: Annotated[str, Field(max_length=500, description="New name.")] = "",
     description: Description = "",
     tags: Tags | None = None,
-    restore: Annotated[bool, Field(description="Bring a deleted experiment and its runs back.")] = False,
+    restore: Annotated[bool, Field(description="Restore a deleted experiment with its runs.")] = False,
 ) -> Record:
     """Rename, describe, tag or restore an experiment. What is left out stays as it is."""
     changed = await experiments.update(
@@ -105,11 +105,11 @@ async def ask_delete(found: ToDelete) -> Question:
 
 
 async def delete_experiment(experiments: Experiments, found: ToDelete, experiment: ExperimentRef) -> Record:
-    """Delete an experiment with its runs. update_experiment with restore=true brings it back until MLflow purges it."""
+    """Delete an experiment with its runs. update_experiment with restore=true restores it until MLflow purges it."""
     deleted = await experiments.delete(found.experiment_id)
     return Record(
         {"experiment_id": deleted.experiment_id, "name": deleted.name, "lifecycle_stage": "deleted"},
-        hint="update_experiment with restore=true brings it back.",
+        hint="update_experiment with restore=true restores it.",
     )
 
 

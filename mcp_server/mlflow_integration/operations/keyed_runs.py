@@ -4,7 +4,8 @@ Every run is created with its key in a tag. MLflow has no unique constraint that
 two processes, or a proxy that delivers a request twice, can make two. Each process then reads all runs of the key and
 chooses by a rule that gives all of them the same run: a complete one, else the oldest start, else the smallest id. The
 others are deleted, and as MLflow refuses writes to a deleted run, their writers find out and continue with the chosen
-one. A run that was completed before its deletion took effect has been promised to somebody: it is restored and chosen.
+one. A run that was completed before its deletion took effect may have been promised to somebody: it is restored, and
+the choice is made again.
 """
 
 from __future__ import annotations
@@ -86,10 +87,19 @@ class KeyedRuns:
         return sorted(runs, key=lambda run: (not is_complete(run), run.start_time, run.run_id))
 
     async def _delete(self, runs: list[Run]) -> bool:
-        """Deletes those that are not complete. Returns: whether one had become complete and was restored."""
+        """Deletes the runs that were not chosen. Returns: whether one became complete, so that the choice is open."""
         restored = False
         for run in runs:
             if is_complete(run):
+                # Then the chosen one is complete too, and every process that reads both chooses it.
+                await self._api.delete_run(run.run_id)
+                continue
+            # Read again: what another process has deleted meanwhile is its decision, and is not restored here.
+            before = await self._api.get_run(run.run_id)
+            if before.lifecycle_stage == "deleted":
+                continue
+            if is_complete(before):
+                restored = True
                 continue
             try:
                 await self._api.delete_run(run.run_id)

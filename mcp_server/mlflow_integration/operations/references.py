@@ -161,7 +161,7 @@ class References:
                 by_text.update((run.run_id, run) for run in page.items)
         for text in texts:
             if text not in by_text:
-                # What the one search did not bring: names, prefixes, runs of deleted or brand-new experiments.
+                # Not found by that search: names, prefixes, runs of deleted or new experiments.
                 by_text[text] = await self.run(text)
         return tuple({by_text[text].run_id: by_text[text] for text in texts}.values())
 
