@@ -174,6 +174,16 @@ def _circumstances(runs: Sequence[Run]) -> tuple[Difference, ...]:
     return _split(rows, len(runs))[0]
 
 
+def different_data(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Contexts, such as `validation`, in which runs that name their data used other data."""
+    by_context: dict[str, set[tuple[tuple[str, str], ...]]] = {}
+    for run in runs:
+        for context in {item.context for item in run.datasets}:
+            used = sorted((item.name, item.digest) for item in run.datasets if item.context == context)
+            by_context.setdefault(context, set()).add(tuple(used))
+    return tuple(sorted(context for context, used in by_context.items() if len(used) > 1))
+
+
 def _dataset_text(datasets: Iterable[Dataset]) -> str | None:
     texts = sorted(f"{item.name} ({item.digest})" if item.digest else item.name for item in datasets)
     return ", ".join(texts) or None

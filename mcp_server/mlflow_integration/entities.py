@@ -45,6 +45,8 @@ class Dataset:
     source: str = ""
     context: str = ""
     """What the run used it for: `training`, `validation`, ... (tag `mlflow.data.context`)."""
+    schema: str = ""
+    """Columns and types, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ Metrics = Annotated[
 ]
 Datasets = Annotated[
     list[dict[str, str]],
-    Field(description="Datasets: name, and if known digest, source, source_type, context (training)."),
+    Field(description="Datasets: name, and if known digest, source, source_type, context (training), schema."),
 ]
 RunName = Annotated[str, Field(max_length=250, description="Left out: MLflow makes one up.")]
 Description = Annotated[str, Field(max_length=8_000, description="Notes, as free text.")]

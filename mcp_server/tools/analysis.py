@@ -66,6 +66,10 @@ async def compare_runs(
             facts.pop(name, None)
         facts = {**folded.facts, **facts}
         hint = f"{folded.hint} {hint}".strip()
+    if contexts := compare.different_data(found):
+        which = " and ".join(f"{context or 'unnamed'} dataset" for context in contexts)
+        warning = f"These runs did not use the same data (see {which}), so their metrics may not be comparable."
+        hint = f"{warning} {hint}".strip()
     return Record({"baseline": comparison.baseline, **facts}, hint=hint)
 
 

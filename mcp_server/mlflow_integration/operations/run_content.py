@@ -44,7 +44,14 @@ PATH_PART_LIMIT: Final = 250
 TIME_LIMIT: Final = 253_402_300_799_999
 """The last millisecond of the year 9999, beyond which no calendar shows a time."""
 
-_DATASET_LIMITS: Final = {"name": 500, "digest": 36, "source": 65_535, "source_type": 36, "context": 500}
+_DATASET_LIMITS: Final = {
+    "name": 500,
+    "digest": 36,
+    "source": 65_535,
+    "source_type": 36,
+    "context": 500,
+    "schema": 65_535,
+}
 """Characters. Source: mlflow/utils/validation.py and the columns of mlflow/store/tracking/dbmodels/models.py."""
 
 _INT64: Final = 2**63
@@ -272,6 +279,7 @@ def _dataset(dataset: Mapping[str, Any]) -> Dataset:
         source_type=fields.get("source_type") or "external",
         source=source or fields["name"],
         context=fields.get("context", ""),
+        schema=fields.get("schema", ""),
     )
 
 

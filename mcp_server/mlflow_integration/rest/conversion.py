@@ -96,6 +96,7 @@ def _dataset_of(d: Json) -> Dataset:
         digest=text(dataset, "digest"),
         source_type=text(dataset, "source_type"),
         source=text(dataset, "source"),
+        schema=text(dataset, "schema"),
         context=mapping(d, "tags").get(tag_names.DATASET_CONTEXT, ""),
     )
 

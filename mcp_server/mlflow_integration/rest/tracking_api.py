@@ -159,7 +159,9 @@ class TrackingApi(RestApi):
     async def log_inputs(self, run_id: str, datasets: Sequence[Dataset]) -> None:
         inputs = [
             {
-                "dataset": present(name=d.name, digest=d.digest, source_type=d.source_type, source=d.source),
+                "dataset": present(
+                    name=d.name, digest=d.digest, source_type=d.source_type, source=d.source, schema=d.schema
+                ),
                 "tags": pairs({tag_names.DATASET_CONTEXT: d.context} if d.context else {}),
             }
             for d in datasets
