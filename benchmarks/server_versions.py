@@ -223,7 +223,11 @@ def main() -> None:
         print(row.server, row.outcome_by_job, flush=True)
     if chosen.versions == list(VERSIONS):
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-        words = f"Measured with `benchmarks/server_versions.py` at commit {commit.stdout.strip()}."
+        words = (
+            f"Measured with `benchmarks/server_versions.py` at commit {commit.stdout.strip()}. "
+            "On Python 3.11 all of these install (those before 3.11\nwith `setuptools<80` and `sqlalchemy<2.1`). "
+            "A server with `--static-prefix` is reached at the address of its UI; its root does not\ntell the prefix."
+        )
         text = PAGE.read_text() if PAGE.exists() else f"# Compatibility\n\n## MLflow servers\n\n{BEGIN}\n{END}\n"
         before, rest = text.split(BEGIN)
         PAGE.write_text(f"{before}{BEGIN}\n{words}\n\n{table(found)}\n{END}{rest.split(END)[1]}")
