@@ -51,7 +51,8 @@ def fit(structured: Json, limit: int, resume: Callable[[int], str] | None = None
     """
     if size(structured) <= limit:
         return structured
-    for most in _TEXT_STEPS:
+    # Rows of a page are not lost when they are left out, ends of texts are.
+    for most in _TEXT_STEPS[:1] if resume else _TEXT_STEPS:
         structured = cast(Json, _with_short_texts(structured, most))
         if size(structured) <= limit:
             return structured
@@ -65,6 +66,10 @@ def fit(structured: Json, limit: int, resume: Callable[[int], str] | None = None
         # At most half at a time: items differ in length, and the next largest part may be another one.
         part.drop(max(1, min(items * excess // max(characters, 1) + 1, items // 2)))
     _say_what_is_left_out(structured, parts, limit, resume, paged)
+    for most in _TEXT_STEPS[1:]:
+        if size(structured) <= limit:
+            break
+        structured = cast(Json, _with_short_texts(structured, most))
     return structured
 
 

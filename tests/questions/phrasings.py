@@ -1,0 +1,121 @@
+"""Requests as users phrase them: the call that answers each, and what the answer must contain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+BEST = "lr0.001-s2"
+"""The run with the highest accuracy."""
+
+Phrasing = tuple[str, str, dict[str, Any], tuple[str, ...]]
+C = ["churn"]
+
+PHRASINGS: list[Phrasing] = [
+    ("what projects do we have in here", "search_experiments", {}, ("churn", "vision")),
+    ("is there an experiment about vision", "search_experiments", {"name_contains": "VIS"}, ("vision",)),
+    ("list my latest runs", "search_runs", {}, ("resnet", "in-progress")),
+    ("show me recent runs in churn", "search_runs", {"experiments": C}, ("crashed",)),
+    ("which runs failed", "search_runs", {"filter_string": "status = 'failed'"}, ("crashed",)),
+    ("what is still running", "search_runs", {"filter_string": "status = 'RUNNING'"}, ("in-progress",)),
+    ("runs with accuracy above 0.85", "search_runs", {"filter_string": "metrics.accuracy > 0.85"}, (BEST,)),
+    ("find runs with a learning rate below 0.05", "search_runs", {"filter_string": "params.lr < 0.05"}, ("lr0.01-s0",)),
+    ("runs that used cnn or mlp", "search_runs", {"filter_string": "params.model IN ('cnn', 'mlp')"}, ("lr0.1-s0",)),
+    ("runs by the growth team", "search_runs", {"filter_string": "tags.team = 'growth'"}, ("lr0.1-s0",)),
+    ("which runs took longest", "search_runs", {"experiments": C, "order_by": "duration DESC"}, (BEST, "9 min")),
+    ("runs over five minutes", "search_runs", {"filter_string": "duration > '5 min'"}, ("lr0.001-s0",)),
+    ("what was started since yesterday", "search_runs", {"since": "yesterday"}, ("resnet",)),
+    ("runs of the last 24 hours", "search_runs", {"since": "last 24h"}, ("resnet",)),
+    ("anything before today", "search_runs", {"until": "yesterday"}, ("lr0.1-s0",)),
+    ("runs trained on the customers dataset", "search_runs", {"filter_string": "datasets.name = 'customers'"}, (BEST,)),
+    ("the children of parent", "search_runs", {"parent": "parent"}, ("resnet",)),
+    ("list deleted runs", "search_runs", {"deleted": True}, ("no deleted run",)),
+    ("a table of just lr and accuracy", "search_runs", {"experiments": C, "columns": "lr, accuracy"}, ("params.lr",)),
+    ("every metric of the churn runs", "search_runs", {"experiments": C, "columns": ["metrics.*"]}, ("train_seconds",)),
+    ("runs in churn sorted by loss", "search_runs", {"experiments": C, "order_by": ["metrics.val_loss"]}, (BEST,)),
+    ("newest run of vision", "search_runs", {"experiments": ["vision"], "max_results": 1}, ("resnet",)),
+    ("runs called lr0.1-s0", "search_runs", {"filter_string": "run_name = 'lr0.1-s0'"}, ("lr0.1-s0",)),
+    ("runs of mlp without the crash", "search_runs", {"filter_string": "params.model = 'mlp'"}, ("lr0.1-s1",)),
+    ("runs of experiment churn by filter", "search_runs", {"filter_string": "experiment = 'churn'"}, ("crashed",)),
+    ("which run is best by accuracy", "rank_runs", {"metric": "accuracy", "experiments": C}, (BEST, "max")),
+    ("top 3 models in churn", "rank_runs", {"metric": "accuracy", "experiments": C, "max_results": 3}, (BEST,)),
+    ("lowest validation loss", "rank_runs", {"metric": "val_loss", "experiments": C}, ("min", "lr0.001-s0")),
+    ("leaderboard of churn", "rank_runs", {"metric": "accuracy", "experiments": C}, ("1|",)),
+    ("worst accuracy of all", "rank_runs", {"metric": "accuracy", "direction": "min"}, ("lr0.1-s0",)),
+    (
+        "best configuration averaged over seeds",
+        "rank_runs",
+        {"metric": "accuracy", "experiments": C, "fold_seeds": True},
+        ("lr=0.001", "|3|"),
+    ),
+    (
+        "trade-off between accuracy and training time",
+        "rank_runs",
+        {"metric": "accuracy", "experiments": C, "pareto_metrics": ["train_seconds min"]},
+        ("dominates", BEST),
+    ),
+    (
+        "best run among the mlps",
+        "rank_runs",
+        {"metric": "accuracy", "filter_string": "params.model = 'mlp'"},
+        ("lr0.1-s2",),
+    ),
+    ("compare these two runs", "compare_runs", {"runs": ["lr0.1-s0", "crashed"]}, ("delta", "lr")),
+    (
+        "is the difference between two seeds real",
+        "compare_runs",
+        {"runs": ["lr0.1-s0", "lr0.1-s1", "lr0.1-s2"]},
+        ("ithin noise",),
+    ),
+    (
+        "does the smaller learning rate really help",
+        "compare_runs",
+        {"runs": [f"lr{lr}-s{n}" for lr in (0.1, 0.001) for n in range(3)], "metrics": ["accuracy"]},
+        ("differs", "0.1"),
+    ),
+    ("how much better in percent", "compare_runs", {"runs": ["lr0.1-s0", BEST], "percent": True}, ("%",)),
+    ("what changed between crashed and lr0.1-s0", "compare_runs", {"runs": ["crashed", "lr0.1-s0"]}, ("status",)),
+    ("show the loss curve of resnet", "get_metric_history", {"runs": "resnet", "metrics": "loss"}, ("curves", "@199")),
+    (
+        "both losses by epoch",
+        "get_metric_history",
+        {"runs": ["resnet"], "metrics": ["loss", "val_loss"]},
+        ("val_loss", "0.4"),
+    ),
+    (
+        "zoom into steps 50 to 60",
+        "get_metric_history",
+        {"runs": "resnet", "metrics": "loss", "start_step": 50, "end_step": 60},
+        ("@50", "@60"),
+    ),
+    ("tell me everything about resnet", "get_run", {"run": "resnet"}, ("parent_run", "vision")),
+    ("why did crashed fail", "get_run", {"run": "crashed"}, ("CUDA out of memory",)),
+    ("what are the hyperparameters of lr0.1-s0", "get_run", {"run": "lr0.1-s0"}, ("epochs=10",)),
+    ("who ran crashed and what are its notes", "get_run", {"run": "crashed"}, ("Too large a rate.", "user")),
+    ("which runs belong to parent", "get_run", {"run": "parent"}, ("children", "resnet")),
+    ("give me the full note param", "get_run", {"run": "parent", "columns": "params.note"}, ("x" * 3_000,)),
+    ("give an overview of churn", "summarize_experiment", {"experiment": "churn"}, ("FAILED", "accuracy")),
+    ("how many runs failed in churn", "summarize_experiment", {"experiment": "churn"}, ("FAILED",)),
+    ("which hyperparameter matters for accuracy", "analyze_params", {"metric": "accuracy", "experiments": C}, ("lr",)),
+    ("what went wrong with crashed", "diagnose_run", {"run": "crashed"}, ("CUDA out of memory",)),
+    ("did resnet converge", "diagnose_run", {"run": "resnet"}, ("resnet",)),
+    ("what files did resnet store", "list_artifacts", {"run": "resnet"}, ()),
+    ("which mlflow am I connected to", "get_server_info", {}, ("mlflow_version",)),
+    ("which models are registered", "search_models", {}, ("No registered model",)),
+    (
+        "write down a result: accuracy 0.7 in churn",
+        "log_run",
+        {"experiment": "other", "metrics": {"a": 0.7}},
+        ("run_id",),
+    ),
+    ("begin a run that I add to later", "start_run", {"experiment": "other", "run_name": "live"}, ("RUNNING",)),
+    ("add a metric to the live run", "log_to_run", {"run": "live", "metrics": {"a": 1}, "step": 3}, ("live",)),
+    ("close the live run", "finish_run", {"run": "live"}, ("FINISHED",)),
+    (
+        "rename live to done and tag it",
+        "update_run",
+        {"runs": "live", "name": "done", "tags": {"ok": "yes"}},
+        ("done",),
+    ),
+    ("make a new experiment called nlp", "create_experiment", {"name": "nlp"}, ("nlp",)),
+    ("describe the nlp experiment", "update_experiment", {"experiment": "nlp", "description": "Text."}, ("Text.",)),
+]

@@ -1,0 +1,164 @@
+"""Answers that are facts: curves with a spike and a NaN inside, reasons for nothing found, pages to the end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mcp_server.mlflow_integration.engine import Engine
+from mcp_server.rendering import ANSWER_LIMIT, dumps
+from tests.conftest import Agent, connect
+from tests.questions.store import NAN_STEP, SPIKE_STEP
+
+Name = Callable[[str], str]
+
+
+async def test_a_spike_and_a_nan_inside_a_long_curve_are_found_or_said_to_be_sampled_away(engine: Engine, name: Name):
+    """The sample is marked and says how to be exact; the exact answer has the spike as maximum and counts the NaN."""
+    curve: list[list[Any]] = [[step, 1.0 / (step + 1)] for step in range(10_000)]
+    curve[SPIKE_STEP][1], curve[NAN_STEP][1] = 40.0, "NaN"
+    async with connect(engine) as agent:
+        logged = await agent.ask("log_run", experiment=name("curves"), metrics={"loss": curve})
+        asked = {"runs": [logged["run_id"]], "metrics": ["loss"]}
+        sampled = await agent.ask("get_metric_history", **asked)
+        (exact,) = await agent.rows("get_metric_history", **asked, exact=True)
+    (row,) = [dict(zip(sampled["columns"], row, strict=True)) for row in sampled["rows"]]
+    assert row["points"].endswith(" sampled")
+    assert "exact=true" in sampled["hint"]
+    assert (row["first"], row["last"]) == ("1 @0", "0.0001 @9999")
+    assert exact["points"] == 10_000
+    assert exact["max"] == f"40 @{SPIKE_STEP}"
+    assert (exact["nan"], exact["first_nan_step"]) == (1, NAN_STEP)
+    assert (exact["spikes"], exact["largest_spike"]) == (1, f"40 @{SPIKE_STEP}")
+
+
+async def test_no_direction_is_claimed_for_a_resource(engine: Engine, name: Name):
+    """Seconds and memory neither improve nor converge."""
+    async with connect(engine) as agent:
+        run = await agent.ask(
+            "log_run",
+            experiment=name("machine"),
+            metrics={"system/memory_mb": [[step, 100.0 + step] for step in range(50)]},
+        )
+        (row,) = await agent.rows("get_metric_history", runs=run["run_id"], metrics="system/memory_mb")
+    assert row["last"] == "149 @49"
+    assert not {"best_step", "trend_at_end", "plateau_since"} & {key for key, value in row.items() if value != ""}
+
+
+WHY_EMPTY: list[tuple[str, dict[str, Any], str]] = [
+    ("unknown metric", {"filter_string": "metrics.acuracy > 0.1"}, r"none has the metric 'acuracy'. Closest: accuracy"),
+    ("value out of reach", {"filter_string": "metrics.accuracy > 2"}, r"lies between 0.5 and 0.9"),
+    ("other text", {"filter_string": "params.model = 'rnn'"}, r"it is: 'cnn', 'mlp'"),
+    ("unknown param", {"filter_string": "params.modle = 'cnn'"}, r"none has the param 'modle'. Closest: model"),
+    ("unknown tag", {"filter_string": "tags.temas = 'a'"}, r"none has the tag 'temas'. Closest: team"),
+    (
+        "a tag of MLflow's",
+        {"filter_string": "tags.`mlflow.user` = 'nobody'"},
+        r"satisfies tags.mlflow.user = 'nobody'.* it is",
+    ),
+    ("status", {"filter_string": "status = 'FAILED'"}, r"Of all 2 runs: 2 FINISHED"),
+    ("name", {"filter_string": "run_name = 'c'"}, r"Names of all 2 runs: "),
+    ("time", {"until": "2001-01-01"}, r"The latest of all 2 runs started at"),
+    ("dataset", {"filter_string": "datasets.name = 'x'"}, r"Datasets of all 2 runs: customers"),
+    ("duration", {"filter_string": "duration > 99999999"}, r"All 2 runs took"),
+    ("null", {"filter_string": "params.model IS NULL"}, r"Of all 2 runs, every one has it"),
+    (
+        "only together",
+        {"filter_string": "params.model = 'cnn' and metrics.accuracy > 0.7"},
+        r"each clause alone, but none satisfies all",
+    ),
+    (
+        "one too many",
+        {"filter_string": "params.model = 'cnn' and metrics.accuracy < 0.7 and tags.team = 'b'"},
+        r"without .* some satisfy the others together",
+    ),
+    ("deleted", {"deleted": True}, r"no deleted run"),
+]
+
+
+async def test_why_nothing_was_found_is_tested_and_counted(engine: Engine, name: Name):
+    """Every branch; the reasons name what was looked at."""
+    churn = name("churn")
+    wrong: list[str] = []
+    async with connect(engine) as agent:
+        data = [{"name": "customers", "digest": "1"}]
+        for model, accuracy, team in (("cnn", 0.5, "a"), ("mlp", 0.9, "b")):
+            await agent.ask(
+                "log_run",
+                experiment=churn,
+                run_name=model,
+                params={"model": model},
+                metrics={"accuracy": accuracy},
+                tags={"team": team},
+                datasets=data,
+            )
+        for what, arguments, pattern in WHY_EMPTY:
+            table = await agent.ask("search_runs", experiments=[churn], **arguments)
+            if table["rows"] or not re.search(pattern, table.get("hint", "")):
+                wrong.append(f"{what}: {table}")
+        empty = name("empty")
+        await agent.ask("create_experiment", name=empty)
+        assert "There is no run in" in (await agent.ask("search_runs", experiments=[empty]))["hint"]
+    assert wrong == []
+
+
+async def test_a_prefix_is_accepted_when_it_is_unique_and_long_enough(engine: Engine, name: Name):
+    """The ten characters of the text half work; five do not, and a name that two runs share is refused with both."""
+    place = name("prefixes")
+    async with connect(engine) as agent:
+        one = await agent.ask("log_run", experiment=place, run_name=name("twin"))
+        twin = await agent.ask("log_run", experiment=place, run_name=one["run_name"])
+        assert (await agent.ask("get_run", run=one["run_id"][:10]))["run_id"] == one["run_id"]
+        refusal = await agent.refusal("get_run", run=one["run_id"][:5])
+        ambiguous = await agent.refusal("get_run", run=one["run_name"])
+    assert "6 characters" in refusal
+    assert one["run_id"] in ambiguous and twin["run_id"] in ambiguous
+
+
+async def pages(agent: Agent, tool: str, key: str, **arguments: Any) -> list[list[str]]:
+    """The values of one column on every page of a tool, each page within the limit."""
+    found: list[list[str]] = []
+    token = ""
+    while True:
+        result = await agent.client.call_tool(tool, {**arguments, "page_token": token})
+        text, structured = result.content[0].text, result.structured_content  # type: ignore[union-attr]
+        assert not result.is_error, text
+        assert structured is not None
+        assert max(len(text), len(dumps(structured))) <= ANSWER_LIMIT
+        found.append([row[structured["columns"].index(key)] for row in structured["rows"]])
+        token = structured.get("next_page_token", "")
+        if not token:
+            return found
+        assert len(found) < 500
+
+
+@pytest.mark.parametrize(
+    ("most", "more"),
+    [
+        (7, {}),
+        (1_000, {}),
+        (1_000, {"columns": ["tags.*"]}),
+        (11, {"order_by": ["duration DESC"]}),
+        (9, {"since": "1h"}),
+    ],
+    ids=["small pages", "one page", "rows that are cut", "sorted here", "since"],
+)
+async def test_pages_of_runs_hold_every_run_once(mock_engine: Engine, most: int, more: dict[str, Any]):
+    """Also where an answer is cut to its budget: the next page begins with the first run that was left out."""
+    async with connect(mock_engine) as agent:
+        ids = [
+            (
+                await agent.ask(
+                    "log_run", experiment="pages", tags={f"note{key}": "x" * 190 for key in range(6)}, params={"i": i}
+                )
+            )["run_id"]
+            for i in range(60)
+        ]
+        found = await pages(agent, "search_runs", "run_id", experiments=["pages"], max_results=most, **more)
+    assert sorted(run_id for page in found for run_id in page) == sorted(ids)
+    assert len(found) > 1 or most == 1_000
+    if "columns" in more:
+        assert len(found) > 1, "the budget did cut"
