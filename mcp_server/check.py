@@ -20,6 +20,8 @@ def check(settings: Settings) -> int:
     engine = open_engine(settings.model_copy(update={"read_only": True}))
     console.print(f"MLflow: {engine.location.shown_uri}", markup=False)
     console.print(f"Why this one: {engine.location.why}.", markup=False)
+    for sentence in settings.ignored:
+        console.print(sentence, markup=False)
     works = True
     if is_yet_to_be_made(locate(settings).local_store):
         console.print("It does not exist yet: the server creates it when a tool is first called.", markup=False)

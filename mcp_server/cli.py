@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NoReturn
 
+from pydantic import SecretStr
+
 from mcp_server import __version__
 from mcp_server.errors import MlflowToolError
 from mcp_server.redaction import guard_logs, redact
-from mcp_server.settings import Settings
+from mcp_server.settings import Settings, flag_of, variable_of
 
 _DESCRIPTION = """\
 MLflow for AI agents, over the Model Context Protocol.
@@ -30,7 +32,7 @@ working folder is used, and if there is none, a private store of yours.
 
 _COMMANDS = {
     "serve": "Speak MCP on stdin and stdout. This is the default.",
-    "check": "Say which MLflow is used, why, whether it answers, and what it holds.",
+    "check": "Show which MLflow is used, why, whether it answers, and what it holds.",
     "demo": "Train three models and watch an agent search, compare, register and promote them, "
     "in a fresh store unless --tracking-uri is given.",
     "run": "Run a Python script that was written for MLflow 2: run train.py [arguments].",
@@ -54,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = Settings.load(**chosen)
         logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
         guard_logs()
+        for sentence in settings.ignored:
+            logging.getLogger(__name__).warning("%s", sentence)
         status = _run(command, settings)
     except MlflowToolError as error:
         print(f"mcp-server-mlflow: {redact(str(error))}", file=sys.stderr)
@@ -106,23 +110,18 @@ class _SentenceParser(argparse.ArgumentParser):
 
 
 def _add_options(parser: argparse.ArgumentParser, default: Any) -> None:
+    """A flag for every setting but secrets, which other users of the machine would see in the list of processes."""
     options = parser.add_argument_group("options")
-
-    def text(flag: str, metavar: str, meaning: str) -> None:
-        options.add_argument(flag, metavar=metavar, default=default, help=meaning)
-
-    def switch(flag: str, meaning: str) -> None:
-        options.add_argument(flag, action="store_true", default=default, help=meaning)
-
-    text(
-        "--tracking-uri", "URI", "Use this MLflow (MLFLOW_TRACKING_URI): http://host:port or sqlite:///path/mlflow.db."
-    )
-    text("--registry-uri", "URI", "Use a model registry that is elsewhere (MLFLOW_REGISTRY_URI).")
-    switch("--mock-mode", "Use a private MLflow that is gone at exit (MLFLOW_MOCK_MODE).")
-    switch("--read-only", "Offer no tool that changes anything (MLFLOW_MCP_READ_ONLY).")
-    text("--toolsets", "NAMES", "Offer these toolsets, separated by commas (MLFLOW_MCP_TOOLSETS).")
-    text("--timeout-seconds", "SECONDS", "Give up a tool call after this time (MLFLOW_MCP_TIMEOUT_SECONDS).")
-    text("--log-level", "LEVEL", "Log to stderr from DEBUG, INFO, WARNING or ERROR up (MLFLOW_MCP_LOG_LEVEL).")
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.default, SecretStr):
+            continue
+        meaning = (field.description or "").removeprefix("true: ")
+        text = f"{meaning[0].upper()}{meaning[1:]} Variable: {variable_of(name)}.".replace("%", "%%")
+        if field.annotation is bool:
+            options.add_argument(flag_of(name), action="store_true", default=default, help=text)
+        else:
+            metavar = name.rpartition("_")[2].upper()
+            options.add_argument(flag_of(name), metavar=metavar, default=default, help=text)
     version = f"mcp-server-mlflow {__version__}"
-    options.add_argument("--version", action="version", version=version, help="Say which version this is.")
+    options.add_argument("--version", action="version", version=version, help="Show the version.")
     options.add_argument("--help", "-h", action="help", help="Show this text.")

@@ -1,18 +1,21 @@
 """All configuration, read once: flags first, then environment variables, then `.env` in the working folder.
 
-MLflow's own variables keep MLflow's names; ours begin with `MLFLOW_MCP_`. The table in README.md and
-`.env.example` are held against this class by tests.
+`.env` may come with somebody else's files, so it sets nothing that safety rests on, and an address in it gets no
+credentials of the environment. MLflow's own variables keep MLflow's names; ours begin with `MLFLOW_MCP_`. The table
+in README.md and `.env.example` are held against this class by tests.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Final, Literal, cast
 
-from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, JsonValue, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from mcp_server.env_file import env_file_values
 from mcp_server.errors import SettingsError
 from mcp_server.invalid_values import invalid_values
 
@@ -26,6 +29,11 @@ def _split(separator: str) -> BeforeValidator:
     return BeforeValidator(split)
 
 
+SAFETY: Final[dict[str, JsonValue]] = {"safety": True}
+"""Marks a field (as its json_schema_extra) that `.env` cannot set."""
+CREDENTIALS: Final = ("username", "password", "token", "client_cert_path")
+Source = Literal["flag", "environment", "env_file", "default"]
+
 CommaList = Annotated[tuple[str, ...], NoDecode, _split(",")]
 PathList = Annotated[tuple[Path, ...], NoDecode, _split(os.pathsep)]
 
@@ -35,7 +43,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         frozen=True,
-        env_file=".env",
+        env_file=None,  # load() reads it, because not every line of it counts.
         env_ignore_empty=True,
         extra="ignore",
         populate_by_name=True,
@@ -79,13 +87,20 @@ class Settings(BaseSettings):
     insecure_tls: bool = Field(
         False,
         validation_alias="MLFLOW_TRACKING_INSECURE_TLS",
+        json_schema_extra=SAFETY,
         description="true: accept any TLS certificate of the tracking server.",
     )
     server_cert_path: str = Field(
-        "", validation_alias="MLFLOW_TRACKING_SERVER_CERT_PATH", description="CA bundle (PEM) for the tracking server."
+        "",
+        validation_alias="MLFLOW_TRACKING_SERVER_CERT_PATH",
+        json_schema_extra=SAFETY,
+        description="CA bundle (PEM) for the tracking server.",
     )
     client_cert_path: str = Field(
-        "", validation_alias="MLFLOW_TRACKING_CLIENT_CERT_PATH", description="Client certificate with its key (PEM)."
+        "",
+        validation_alias="MLFLOW_TRACKING_CLIENT_CERT_PATH",
+        json_schema_extra=SAFETY,
+        description="Client certificate with its key (PEM).",
     )
     read_only: bool = Field(
         False, validation_alias="MLFLOW_MCP_READ_ONLY", description="true: no tool that writes or deletes exists."
@@ -98,17 +113,20 @@ class Settings(BaseSettings):
     confirm: Literal["auto", "always", "never"] = Field(
         "auto",
         validation_alias="MLFLOW_MCP_CONFIRM",
+        json_schema_extra=SAFETY,
         description="Who agrees to deletions and to moving an alias that is held. auto: a person where the host can "
         "ask, else the agent repeats the exact name; always: only a person; never: nobody is asked.",
     )
     promotion_policy: Path | None = Field(
         None,
         validation_alias="MLFLOW_MCP_PROMOTION_POLICY",
+        json_schema_extra=SAFETY,
         description="YAML file with gates that promotions must pass and no call can lower. Empty: none.",
     )
     allowed_folders: PathList = Field(
         (),
         validation_alias="MLFLOW_MCP_ALLOWED_FOLDERS",
+        json_schema_extra=SAFETY,
         description="Folders in which tools may read local files to upload and write files they download or export, "
         "separated as in PATH. Empty: none.",
     )
@@ -129,13 +147,22 @@ class Settings(BaseSettings):
     data_dir: Path | None = Field(
         None,
         validation_alias="MLFLOW_MCP_DATA_DIR",
+        json_schema_extra=SAFETY,
         description="Folder of the private store and of caches. Empty: the user's data folder of the platform.",
+    )
+    audit_log: Path | None = Field(
+        None,
+        validation_alias="MLFLOW_MCP_AUDIT_LOG",
+        json_schema_extra=SAFETY,
+        description="File to which every tool call appends a line of JSON: when, who, which tool, hashes of its "
+        "arguments, outcome, requests to MLflow. Empty: none.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "WARNING", validation_alias="MLFLOW_MCP_LOG_LEVEL", description="What goes to stderr."
     )
 
-    _flags: frozenset[str] = PrivateAttr(default=frozenset())
+    _sources: dict[str, Source] = PrivateAttr(default_factory=dict)
+    _ignored: tuple[str, ...] = PrivateAttr(default=())
 
     @classmethod
     def load(cls, **flags: Any) -> Settings:
@@ -144,28 +171,86 @@ class Settings(BaseSettings):
         Raises: SettingsError: a value cannot be used; the sentence names the variable.
         """
         given = {name: value for name, value in flags.items() if value is not None}
+        sources = _sources(given, file := env_file_values(Path.cwd()))
+        ignored = _untrusted(sources, file)
+        for name in ignored:
+            sources[name] = "default"
+        values: dict[str, Any] = {
+            name: file[variable_of(name)] for name, source in sources.items() if source == "env_file"
+        }
+        # What is passed wins over the environment, so an empty text takes a credential of it away.
+        values.update({name: "" for name in ignored if name in CREDENTIALS})
         try:
-            settings = cls(**given)
+            settings = cls(**{**values, **given})
         except ValidationError as error:
             raise SettingsError(_explain(error)) from None
-        settings._flags = frozenset(given)
+        settings._sources = dict(sources)
+        settings._ignored = tuple(ignored.values())
         return settings
 
+    def source(self, name: str) -> Source:
+        """Where the value of a field came from."""
+        return self._sources.get(name, "default")
+
     def origin(self, name: str) -> str:
-        """Where the value of a field came from, in words: a flag, a variable, `.env` or the default."""
+        """Where the value of a field came from, in words."""
         variable = variable_of(name)
-        if name in self._flags:
-            return f"the flag --{name.replace('_', '-')}"
-        if os.environ.get(variable):
-            return f"the environment variable {variable}"
-        if name in self.model_fields_set:
-            return f"{variable} in .env"
-        return "the default"
+        return {
+            "flag": f"the flag {flag_of(name)}",
+            "environment": f"the environment variable {variable}",
+            "env_file": f"{variable} in .env",
+            "default": "the default",
+        }[self.source(name)]
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """What was set and does not count, a sentence each."""
+        return self._ignored
 
 
 def variable_of(name: str) -> str:
     """The environment variable of a field."""
     return cast(str, Settings.model_fields[name].validation_alias)
+
+
+def flag_of(name: str) -> str:
+    """The command line flag of a field."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _sources(flags: Mapping[str, Any], file: Mapping[str, str]) -> dict[str, Source]:
+    """Where the value of each field comes from, before anything is ignored."""
+    environment = {name.upper() for name, value in os.environ.items() if value}
+    sources: dict[str, Source] = {}
+    for name in Settings.model_fields:
+        variable = variable_of(name)
+        if name in flags:
+            sources[name] = "flag"
+        elif variable in environment:
+            sources[name] = "environment"
+        else:
+            sources[name] = "env_file" if variable in file else "default"
+    return sources
+
+
+def _untrusted(sources: Mapping[str, Source], file: Mapping[str, str]) -> dict[str, str]:
+    """By field, why its value does not count."""
+    ignored: dict[str, str] = {}
+    for name, source in sources.items():
+        field, variable = Settings.model_fields[name], variable_of(name)
+        safety = source == "env_file" and field.json_schema_extra == SAFETY
+        if safety and file[variable].lower() != str(field.default).lower():
+            ignored[name] = f"{variable} in .env is ignored: set it in the environment or as {flag_of(name)}."
+    if sources["registry_uri"] == "env_file" and sources["tracking_uri"] in ("environment", "flag"):
+        ignored["registry_uri"] = "MLFLOW_REGISTRY_URI in .env is ignored: MLFLOW_TRACKING_URI is set elsewhere."
+    if sources["tracking_uri"] == "env_file":
+        for name in CREDENTIALS:
+            if sources[name] == "environment":
+                ignored[name] = (
+                    f"{variable_of(name)} is not sent to the MLFLOW_TRACKING_URI of .env: "
+                    "set that address in the environment, or both in .env."
+                )
+    return ignored
 
 
 def _explain(error: ValidationError) -> str:

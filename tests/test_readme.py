@@ -14,7 +14,7 @@ from dotenv import dotenv_values
 from pydantic import SecretStr
 
 import mcp_server
-from mcp_server.settings import Settings, variable_of
+from mcp_server.settings import SAFETY, Settings, variable_of
 from mcp_server.tools import TOOLSETS
 from mcp_server.tools._define import Definition
 from tests.snapshots import assert_matches
@@ -117,18 +117,18 @@ def _first_sentence(tool: Definition) -> str:
 
 def _settings_table() -> str:
     rows = [
-        f"| `{variable_of(name)}` | {f'`{_default(name)}`' if _default(name) else 'empty'} | {field.description} |\n"
-        for name, field in Settings.model_fields.items()
+        f"| `{variable_of(name)}` | {f'`{_default(name)}`' if _default(name) else 'empty'} | {_meaning(name)} |\n"
+        for name in Settings.model_fields
     ]
     return "| variable | default | meaning |\n| --- | --- | --- |\n" + "".join(rows)
 
 
 def _env_example() -> str:
     lines = ["# Every setting with its default: copied as it is to .env, this file changes nothing."]
-    for name, field in Settings.model_fields.items():
+    for name in Settings.model_fields:
         if name in GROUPS:
             lines += ["", f"# --- {GROUPS[name]} ---"]
-        lines += ["", *textwrap.wrap(f"# {field.description}", 100, subsequent_indent="# ")]
+        lines += ["", *textwrap.wrap(f"# {_meaning(name)}", 100, subsequent_indent="# ")]
         lines += [f"{variable_of(name)}={_default(name)}"]
     return "\n".join(lines)
 
@@ -144,6 +144,11 @@ def _registry_input(name: str) -> dict[str, Any]:
         "default": _default(name),
     }
     return {"name": variable_of(name), **{key: value for key, value in facts.items() if value}}
+
+
+def _meaning(name: str) -> str:
+    field = Settings.model_fields[name]
+    return f"{field.description}{' Ignored in .env.' if field.json_schema_extra == SAFETY else ''}"
 
 
 def _default(name: str) -> str:
