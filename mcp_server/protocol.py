@@ -13,6 +13,7 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.shared.exceptions import MCPError
 from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequiredResult
 
+from mcp_server.audit import AuditLog
 from mcp_server.errors import InvalidInputError, MlflowToolError, NotFoundError
 from mcp_server.suggestions import did_you_mean
 from mcp_server.tools._context import ServerContext
@@ -29,8 +30,9 @@ _MODERN: Final = "2026-07-28"
 class ProtocolServer(MCPServer[ServerContext]):
     """The SDK's server with the protocol's errors for names that do not exist, and our sentences for the rest."""
 
-    def configure(self, *, timeout_seconds: float, missing_tools: Mapping[str, str]) -> None:
-        """Takes the deadline of prompts and resources, and by name why a tool is not offered."""
+    def configure(self, *, timeout_seconds: float, missing_tools: Mapping[str, str], audit: AuditLog) -> None:
+        """Takes the deadline of prompts and resources, by name why a tool is not offered, and the audit log."""
+        self._audit = audit
         self._timeout_seconds = timeout_seconds
         self._missing_tools = dict(missing_tools)
 
@@ -42,7 +44,11 @@ class ProtocolServer(MCPServer[ServerContext]):
         if name not in known:
             reason = self._missing_tools.get(name) or did_you_mean(name, known).strip() or "tools/list has every tool."
             raise MCPError(INVALID_PARAMS, f"Unknown tool '{shown(name)}'. {reason}")
-        return await super().call_tool(name, arguments, context)
+        with self._audit.call(_who(context), name, arguments) as outcome:
+            result = await super().call_tool(name, arguments, context)
+            if isinstance(result, InputRequiredResult):
+                outcome.text = "asked"
+            return result
 
     async def get_prompt(
         self, name: str, arguments: dict[str, Any] | None = None, context: Context[ServerContext, Any] | None = None
@@ -101,6 +107,11 @@ class ProtocolServer(MCPServer[ServerContext]):
                 return MCPError(INTERNAL_ERROR, f"{what} took longer than {limit}.")
         logger.error("%s failed", what, exc_info=error)
         return MCPError(INTERNAL_ERROR, f"{what} failed inside this server; its log on stderr says why.")
+
+
+def _who(context: Context[ServerContext, Any] | None) -> str:
+    client = context.request_context.session.client_params if context else None
+    return f"{client.client_info.name} {client.client_info.version}" if client else ""
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -13,6 +13,7 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context
 
 from mcp_server import __version__
+from mcp_server.audit import AuditLog
 from mcp_server.completions import register_completions
 from mcp_server.instructions import instructions
 from mcp_server.mlflow_integration.engine import Engine
@@ -84,7 +85,11 @@ def build_server(engine: Engine) -> ProtocolServer:
         log_level=settings.log_level,
     )
     server.middleware.append(AdvertiseWhatExists(server))
-    server.configure(timeout_seconds=settings.timeout_seconds, missing_tools=missing_tools(settings))
+    server.configure(
+        timeout_seconds=settings.timeout_seconds,
+        missing_tools=missing_tools(settings),
+        audit=AuditLog(settings.audit_log),
+    )
     announcements.serve_earlier_clients(server)
     register_resources(server, engine)
     register_prompts(server)

@@ -134,9 +134,9 @@ async def test_a_secret_that_somebody_logged_is_not_shown(mock_engine: Engine):
 
 
 async def test_an_address_from_dotenv_never_receives_the_credentials_of_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """The .env of a stranger's checkout names the stranger's server; the log says what was withheld."""
+    """The .env of a stranger's checkout names the stranger's server; the log and check name what was withheld."""
     (tmp_path / ".mlflow").mkdir()
     (tmp_path / ".mlflow" / "credentials").write_text(
         "[mlflow]\nmlflow_tracking_username = file\nmlflow_tracking_password = stored\n"
@@ -147,7 +147,7 @@ async def test_an_address_from_dotenv_never_receives_the_credentials_of_the_envi
         (tmp_path / ".env").write_text(f"MLFLOW_TRACKING_URI={server.url}\n")
         await _ask()
         assert "authorization" not in server.asked[-1].headers
-        assert "MLFLOW_TRACKING_TOKEN is not sent to it" in caplog.text
+        assert "MLFLOW_TRACKING_TOKEN is not sent to" in "".join(Settings.load().ignored)
         # What the file itself holds is meant for that server.
         (tmp_path / ".env").write_text(
             f"MLFLOW_TRACKING_URI={server.url}\nMLFLOW_TRACKING_USERNAME=ann\nMLFLOW_TRACKING_PASSWORD=in-the-file\n"

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final, cast
 
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.rest.error_responses import failure, json_object, nonsense, not_mlflow
 from mcp_server.mlflow_integration.rest.fields import Json, required_text
 from mcp_server.mlflow_integration.rest.transport import Method, Params, Transport
+
+_requests: ContextVar[list[tuple[str, str]] | None] = ContextVar("requests", default=None)
+
+
+@contextmanager
+def counted_requests() -> Generator[list[tuple[str, str]]]:
+    """Method and path of every request that is made inside, in order."""
+    requests: list[tuple[str, str]] = []
+    token = _requests.set(requests)
+    try:
+        yield requests
+    finally:
+        _requests.reset(token)
 
 
 class RestApi:
@@ -21,6 +36,7 @@ class RestApi:
 
     async def version(self) -> str:
         """MLflow's version, such as `3.17.2`."""
+        _count("GET", "/version")
         reply = await self._transport.request("GET", "/version", idempotent=True)
         text = reply.body.decode("utf-8", "replace").strip()
         if reply.status >= 400:
@@ -38,6 +54,7 @@ class RestApi:
     async def _call(
         self, method: Method, route: str, *, params: Params | None = None, json: Json | None = None, idempotent: bool
     ) -> Json:
+        _count(method, f"/api/{route}")
         reply = await self._transport.request(method, f"/api/{route}", params=params, json=json, idempotent=idempotent)
         if reply.status >= 400:
             raise failure(reply, self._address)
@@ -56,12 +73,19 @@ class RestApi:
         return required_text(found, key)
 
     async def _read(self, route: str, params: Params, limit: int) -> bytes:
+        _count("GET", route)
         reply = await self._transport.request(
             "GET", route, params=params, headers={"range": f"bytes=0-{limit - 1}"}, idempotent=True
         )
         if reply.status >= 400:
             raise failure(reply, self._address)
         return reply.body[:limit]
+
+
+def _count(method: Method, path: str) -> None:
+    requests = _requests.get()
+    if requests is not None:
+        requests.append((method, path))
 
 
 def present(**fields: Any) -> Json:
