@@ -85,11 +85,8 @@ def build_server(engine: Engine) -> ProtocolServer:
         log_level=settings.log_level,
     )
     server.middleware.append(AdvertiseWhatExists(server))
-    server.configure(
-        timeout_seconds=settings.timeout_seconds,
-        missing_tools=missing_tools(settings),
-        audit=AuditLog(settings.audit_log),
-    )
+    audit = AuditLog(settings.audit_log)
+    server.configure(timeout_seconds=settings.timeout_seconds, missing_tools=missing_tools(settings), audit=audit)
     announcements.serve_earlier_clients(server)
     register_resources(server, engine)
     register_prompts(server)

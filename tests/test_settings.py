@@ -116,6 +116,7 @@ def test_an_env_file_that_cannot_be_understood_stops_nothing(content: bytes, tmp
 
 
 def test_a_folder_named_env_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Some people keep a virtual environment there."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").mkdir()
     assert Settings.load().tracking_uri == ""

@@ -102,6 +102,9 @@ class DeclaredArguments(FuncMetadata):
     def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
         # The SDK's own reading of JSON text takes a param's value '{"a": 1}' for a mapping where text is meant.
         arguments = as_declared(data, self._schema)
+        for name, field in self.arg_model.model_fields.items():
+            if field.annotation is Any and name in arguments:
+                arguments[name] = data[name]  # Any value is meant; the schema says text for hosts that want a type.
         for name, limit in self._limits.items():
             values = arguments.get(name)
             for text in cast("list[Any]", values) if isinstance(values, list) else [values]:

@@ -14,6 +14,7 @@ from mcp_server.errors import InvalidInputError, NotFoundError
 from mcp_server.mlflow_integration.operations.artifact_transfers import FILES_PER_CALL, Transferred
 from mcp_server.mlflow_integration.operations.artifacts import ArtifactPlace, FoundArtifact
 from mcp_server.mlflow_integration.operations.open_runs import need_open
+from mcp_server.mlflow_integration.operations.run_content import ARTIFACT_TEXT_LIMIT
 from mcp_server.mlflow_integration.operations.threads import off_the_loop
 from mcp_server.rendering import LongText, Record, Table
 from mcp_server.tools._artifact_streams import whole
@@ -83,7 +84,14 @@ async def log_artifact(
     report_progress: ReportProgress,
     run: RunRef,
     path: Annotated[str, Field(description="Artifact path of the content, or folder for the files.")] = "",
-    content: Annotated[Any, Field(description="Text, or a JSON value to store as JSON.")] = "",
+    content: Annotated[
+        Any,
+        # Gemini refuses a list of tools with a parameter of no type.
+        Field(
+            description="Text, or a JSON value to store as JSON.",
+            json_schema_extra={"type": "string", "maxLength": ARTIFACT_TEXT_LIMIT},
+        ),
+    ] = "",
     files: Annotated[
         tuple[str, ...],
         Field(
