@@ -69,7 +69,8 @@ What a host does with a correct answer is not in a server's hands. Where this se
 | --- | --- | --- |
 | Claude Desktop | Sends lists and mappings as JSON text; gives the model the text half of a result. | Reads \
 JSON text for every list and mapping; both halves carry the same facts. |
-| Claude Code | Gives the model the structured half alone, and no image beside it; cuts descriptions at 2,048 characters. | \
+| Claude Code | Gives the model the structured half alone, without an image beside it; cuts descriptions at 2,048 \
+characters. | \
 Answers with an image carry no structured half; descriptions are shorter. |
 | Gemini API | Refuses a whole list of tools for one empty text in an enum; older versions also for a mapping without \
 properties. | No enum has an empty text. Params, tags and metrics are mappings of free names and stay so; hosts send \
