@@ -131,7 +131,7 @@ def over_stdio(calls: int, seed: int) -> Tally:
                 tally.fault(f"the process ended with status {process.returncode}", tool["name"], arguments)
                 break
         process.kill()
-        process.wait()
+        process.communicate()
     return tally
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mcp_server.mlflow_integration.engine import Engine
 from tests.conftest import Agent, store_uri
 from tests.log_model import log_models
@@ -29,5 +31,9 @@ async def fill(agent: Agent, engine: Engine | None = None) -> None:
     if engine is None:
         return
     for accuracy in (0.8, 0.9):
-        run_id = log_models(store_uri(engine), accuracy, ("model",))
+        # MLflow writes the URI into the environment, where the next Settings would find it.
+        with pytest.MonkeyPatch.context() as patch:
+            for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+                patch.setenv(variable, "")
+            run_id = log_models(store_uri(engine), accuracy, ("model",))
         await agent.ask("register_model", name=MODEL, run=run_id)
