@@ -7,11 +7,11 @@ from itertools import combinations
 
 from planted import PLANTED_PARAMS, SEED_NOISE, faulty, healthy, sweep
 
-from mcp_server.analysis.diagnosis import diagnose_run
-from mcp_server.analysis.forest import explain
-from mcp_server.analysis.param_effects import ParamAnalysis, analyze_params, columns_of
-from mcp_server.analysis.significance import compare_seed_groups
-from mcp_server.analysis.sweep import sweep_of
+from mcp_server.analysis.diagnosis.diagnosis import diagnose_run
+from mcp_server.analysis.sweeps.forest import explain
+from mcp_server.analysis.sweeps.param_effects import ParamAnalysis, analyze_params, columns_of
+from mcp_server.analysis.sweeps.significance import compare_seed_groups
+from mcp_server.analysis.sweeps.sweep import sweep_of
 from mcp_server.mlflow_integration.entities import Run
 
 SWEEPS = 20

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["run"]:
         # What follows belongs to the script, whose failures and exit status are its own.
-        from mcp_server.run_script import run_script
+        from mcp_server.commands.run_script import run_script
 
         sys.exit(run_script(given[1:]))
     chosen = vars(_parser().parse_args(given))
@@ -71,11 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(command: str, settings: Settings) -> int:
     # Each command imports what it needs: an MCP host waits for serve and for nothing else.
     if command == "demo":
-        from mcp_server.demo import demo
+        from mcp_server.commands.demo import demo
 
         return demo(settings)
     if command == "check":
-        from mcp_server.check import check
+        from mcp_server.commands.check import check
 
         return check(settings)
     # What is imported stays: looking through it for garbage is 7 % of the start. serve turns it on again.

@@ -13,7 +13,7 @@ from mcp.types import Completion, CompletionArgument, CompletionContext, PromptR
 
 from mcp_server.errors import MlflowToolError
 from mcp_server.mlflow_integration.engine import Engine
-from mcp_server.mlflow_integration.operations.run_search import RunQuery
+from mcp_server.mlflow_integration.operations.searching.run_search import RunQuery
 from mcp_server.untrusted import clean
 
 VALUES_LIMIT: Final = 100

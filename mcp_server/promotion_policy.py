@@ -25,7 +25,7 @@ from mcp_server.analysis.gates import Gate, parse_gates
 from mcp_server.errors import InvalidInputError, SettingsError
 from mcp_server.invalid_values import MISSING, UNKNOWN, InvalidValue, invalid_values
 from mcp_server.mlflow_integration.entities import ALIAS_OF_STAGE
-from mcp_server.mlflow_integration.operations.promotion_history import Pointer
+from mcp_server.mlflow_integration.operations.models.promotion_history import Pointer
 from mcp_server.names import matches, same_name
 
 _VARIABLE: Final = "MLFLOW_MCP_PROMOTION_POLICY"

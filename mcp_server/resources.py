@@ -10,7 +10,7 @@ from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.types import InputRequiredResult
 
 from mcp_server import resource_uris as uris
-from mcp_server.analysis.file_kinds import encoding_of, mime_type
+from mcp_server.analysis.files.file_kinds import encoding_of, mime_type
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.rendering import Record, Table, answer, dumps
 from mcp_server.tools import registry, runs, server

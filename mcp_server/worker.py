@@ -22,7 +22,7 @@ from anyio.lowlevel import RunVar
 from mcp_server.errors import MlflowToolError
 
 JOBS: Final = {
-    "explain": ("mcp_server.analysis.forest", "explain"),
+    "explain": ("mcp_server.analysis.sweeps.forest", "explain"),
     "draw": ("mcp_server.drawing.charts", "draw"),
 }
 """Function of each job; only the process that does the job imports its module."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from mcp_server.errors import InvalidInputError
-from mcp_server.mlflow_integration.operations.filters import CLAUSE_LIMIT, LENGTH_LIMIT, join_clauses, parse_filter
+from mcp_server.mlflow_integration.operations.searching.filters import (
+    CLAUSE_LIMIT,
+    LENGTH_LIMIT,
+    join_clauses,
+    parse_filter,
+)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from mcp_server.mlflow_integration.engine import Engine, engine_over
 from mcp_server.mlflow_integration.locate import locate
-from mcp_server.mlflow_integration.operations.promotion_history import Pointer
+from mcp_server.mlflow_integration.operations.models.promotion_history import Pointer
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
 from mcp_server.rendering import ANSWER_LIMIT
 from mcp_server.settings import Settings

@@ -11,7 +11,7 @@ import pytest
 from mcp.types import ElicitResult
 
 from mcp_server.mlflow_integration.engine import Engine
-from mcp_server.mlflow_integration.operations.promotion_history import Pointer
+from mcp_server.mlflow_integration.operations.models.promotion_history import Pointer
 from tests.conftest import Agent, connect
 from tests.registry_world import logged_run, registered
 

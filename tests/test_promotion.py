@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mcp_server.errors import SettingsError
 from mcp_server.mlflow_integration.engine import Engine, open_engine
 from mcp_server.mlflow_integration.entities import ModelVersion
-from mcp_server.mlflow_integration.operations.promotion_history import (
+from mcp_server.mlflow_integration.operations.models.promotion_history import (
     Pointer,
     PromotionEvent,
     events_of,

@@ -10,7 +10,7 @@ import pytest
 
 from mcp_server.errors import UnreachableError
 from mcp_server.mlflow_integration.engine import Engine, engine_over
-from mcp_server.mlflow_integration.operations.promotion_history import Pointer
+from mcp_server.mlflow_integration.operations.models.promotion_history import Pointer
 from mcp_server.mlflow_integration.rest.transport import Method, Params, Reply, Transport
 from tests.conftest import connect
 from tests.faults import FaultyTransport

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from mcp_server.mlflow_integration.engine import Engine
-from mcp_server.mlflow_integration.operations.promotion_history import Pointer
+from mcp_server.mlflow_integration.operations.models.promotion_history import Pointer
 from tests.conftest import connect, store_uri
 from tests.registry_world import MLMODEL, logged_run, registered
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.answer_text import SHORT_ID
+from mcp_server.rendering.text_half import SHORT_ID
 from tests.conftest import connect
 
 SERIES = [[step, 1.0 / (step + 1)] for step in range(20)]

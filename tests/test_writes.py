@@ -13,9 +13,9 @@ import pytest
 from mcp_server.errors import IncompleteWriteError, UnreachableError
 from mcp_server.mlflow_integration.engine import Engine, engine_over
 from mcp_server.mlflow_integration.entities import Run
+from mcp_server.mlflow_integration.operations.files.uploads import upload_names
 from mcp_server.mlflow_integration.operations.run_content import batches, run_content
-from mcp_server.mlflow_integration.operations.run_drafts import RunDraft
-from mcp_server.mlflow_integration.operations.uploads import upload_names
+from mcp_server.mlflow_integration.operations.writing.run_drafts import RunDraft
 from mcp_server.mlflow_integration.rest.transport import Method, Params, Reply, Transport
 from tests.conftest import connect
 from tests.reliability.lost_acknowledgements import storm

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mcp_server.analysis.naming import Direction, direction_of
-from mcp_server.analysis.repeats import RepeatGroup, fold_repeats
+from mcp_server.analysis.sweeps.repeats import RepeatGroup, fold_repeats
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Dataset, Run

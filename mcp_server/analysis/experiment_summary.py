@@ -11,8 +11,8 @@ from statistics import median
 from typing import Final
 
 from mcp_server.analysis.naming import Direction, direction_of, is_resource
-from mcp_server.analysis.repeats import is_bookkeeping
-from mcp_server.analysis.sweep import number_in
+from mcp_server.analysis.sweeps.repeats import is_bookkeeping
+from mcp_server.analysis.sweeps.sweep import number_in
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.suggestions import words
 

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mcp_server.mlflow_integration.locate import LocalStore, Location, is_http, locate, needs_plugin, private_folder
-from mcp_server.mlflow_integration.operations.artifact_transfers import ArtifactTransfers
-from mcp_server.mlflow_integration.operations.artifacts import Artifacts
 from mcp_server.mlflow_integration.operations.experiments import Experiments
+from mcp_server.mlflow_integration.operations.files.artifact_transfers import ArtifactTransfers
+from mcp_server.mlflow_integration.operations.files.artifacts import Artifacts
 from mcp_server.mlflow_integration.operations.metric_history import MetricHistory
-from mcp_server.mlflow_integration.operations.model_sources import ModelSources
-from mcp_server.mlflow_integration.operations.open_runs import OpenRuns
-from mcp_server.mlflow_integration.operations.promotion import Promotions
-from mcp_server.mlflow_integration.operations.recording import Recording
-from mcp_server.mlflow_integration.operations.references import References
-from mcp_server.mlflow_integration.operations.registering import Registering
-from mcp_server.mlflow_integration.operations.registry import Registry
-from mcp_server.mlflow_integration.operations.run_changes import RunChanges
+from mcp_server.mlflow_integration.operations.models.model_sources import ModelSources
+from mcp_server.mlflow_integration.operations.models.promotion import Promotions
+from mcp_server.mlflow_integration.operations.models.registering import Registering
+from mcp_server.mlflow_integration.operations.models.registry import Registry
 from mcp_server.mlflow_integration.operations.runs import Tracking
+from mcp_server.mlflow_integration.operations.searching.references import References
+from mcp_server.mlflow_integration.operations.writing.open_runs import OpenRuns
+from mcp_server.mlflow_integration.operations.writing.recording import Recording
+from mcp_server.mlflow_integration.operations.writing.run_changes import RunChanges
 from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactsApi
 from mcp_server.mlflow_integration.rest.credentials import UriField, is_from_dotenv
 from mcp_server.mlflow_integration.rest.http_transport import HttpTransport

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, cast
 
-from mcp_server.analysis import excerpts
-from mcp_server.analysis.file_kinds import description_of, encoding_of, kind_of, mime_type
-from mcp_server.analysis.json_files import outline, value_at
-from mcp_server.analysis.model_cards import conda_packages, model_facts, packages, split_table
-from mcp_server.analysis.patterns import safe_pattern
+from mcp_server.analysis.files import excerpts
+from mcp_server.analysis.files.file_kinds import description_of, encoding_of, kind_of, mime_type
+from mcp_server.analysis.files.json_files import outline, value_at
+from mcp_server.analysis.files.model_cards import conda_packages, model_facts, packages, split_table
+from mcp_server.analysis.files.patterns import safe_pattern
 from mcp_server.errors import InvalidInputError
-from mcp_server.mlflow_integration.operations.artifacts import Artifacts, FoundArtifact
+from mcp_server.mlflow_integration.operations.files.artifacts import Artifacts, FoundArtifact
 from mcp_server.mlflow_integration.operations.threads import in_thread, off_the_loop
 from mcp_server.rendering import Link, LongText, Picture, Record, Table
 from mcp_server.resource_uris import artifact_uri

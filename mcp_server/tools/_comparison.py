@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mcp_server.analysis.compare import Comparison, Difference
 from mcp_server.analysis.naming import is_resource
-from mcp_server.analysis.repeats import is_seed
+from mcp_server.analysis.sweeps.repeats import is_seed
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.rendering import Table, pairs_text
 from mcp_server.tools._run_table import run_table

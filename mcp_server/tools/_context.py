@@ -8,19 +8,11 @@ from typing import Annotated, Any, cast
 from mcp.server.mcpserver import Context, Resolve
 
 from mcp_server.mlflow_integration.engine import Engine
-from mcp_server.mlflow_integration.operations import (
-    artifact_transfers,
-    artifacts,
-    experiments,
-    metric_history,
-    open_runs,
-    promotion,
-    recording,
-    registering,
-    registry,
-    run_changes,
-)
+from mcp_server.mlflow_integration.operations import experiments, metric_history
 from mcp_server.mlflow_integration.operations import runs as tracking
+from mcp_server.mlflow_integration.operations.files import artifact_transfers, artifacts
+from mcp_server.mlflow_integration.operations.models import promotion, registering, registry
+from mcp_server.mlflow_integration.operations.writing import open_runs, recording, run_changes
 from mcp_server.promotion_policy import PromotionPolicy
 from mcp_server.untrusted import sentence
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from mcp_server.analysis import curves
-from mcp_server.analysis.curve_shape import shape_of
+from mcp_server.analysis.curves import curves
+from mcp_server.analysis.curves.curve_shape import shape_of
+from mcp_server.analysis.curves.spikes import spikes_of
 from mcp_server.analysis.naming import direction_of, is_resource
-from mcp_server.analysis.spikes import spikes_of
 from mcp_server.mlflow_integration.entities import MetricPoint, MetricSeries, Run
 from mcp_server.rendering import Table, number
 from mcp_server.tools._views import short_value

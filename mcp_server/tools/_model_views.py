@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from mcp_server.analysis.model_files import ModelFiles
+from mcp_server.analysis.files.model_files import ModelFiles
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import ModelVersion, RegisteredModel, Run
-from mcp_server.mlflow_integration.operations.promotion_history import PromotionEvent
-from mcp_server.mlflow_integration.operations.registering import Registered
-from mcp_server.mlflow_integration.operations.registry import Registry
+from mcp_server.mlflow_integration.operations.models.promotion_history import PromotionEvent
+from mcp_server.mlflow_integration.operations.models.registering import Registered
+from mcp_server.mlflow_integration.operations.models.registry import Registry
 from mcp_server.rendering import Table, moment
 from mcp_server.tools._views import run_cell, shown_tags
 

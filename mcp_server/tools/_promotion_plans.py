@@ -12,8 +12,8 @@ from mcp_server.analysis.gates import Evidence, Gate, GateResult, check_gates, p
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.mlflow_integration.entities import ModelVersion, RegisteredModel
-from mcp_server.mlflow_integration.operations.promotion import aliases_of
-from mcp_server.mlflow_integration.operations.promotion_history import (
+from mcp_server.mlflow_integration.operations.models.promotion import aliases_of
+from mcp_server.mlflow_integration.operations.models.promotion_history import (
     STAGES,
     Pointer,
     PromotionEvent,

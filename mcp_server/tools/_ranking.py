@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mcp_server.analysis.configurations import ConfigurationRanking, rank_configurations
-from mcp_server.analysis.pareto import pareto_front
 from mcp_server.analysis.ranking import Ranking
-from mcp_server.analysis.repeats import is_bookkeeping, is_seed
+from mcp_server.analysis.sweeps.configurations import ConfigurationRanking, rank_configurations
+from mcp_server.analysis.sweeps.pareto import pareto_front
+from mcp_server.analysis.sweeps.repeats import is_bookkeeping, is_seed
 from mcp_server.mlflow_integration.operations.all_runs import AllRuns
 from mcp_server.rendering import Table, number
 from mcp_server.tools._comparison import without_seeds

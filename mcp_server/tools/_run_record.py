@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from mcp_server.analysis.run_findings import reasons_in_tags
+from mcp_server.analysis.diagnosis.run_findings import reasons_in_tags
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Dataset, Run
 from mcp_server.mlflow_integration.operations.run_surroundings import Surroundings

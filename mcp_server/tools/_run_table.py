@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Run
-from mcp_server.mlflow_integration.operations.run_search import Search
+from mcp_server.mlflow_integration.operations.searching.run_search import Search
 from mcp_server.suggestions import closest, words
 from mcp_server.tools._views import ATTRIBUTES, VALUE_LIMIT, run_cell, short_value
 from mcp_server.untrusted import shown

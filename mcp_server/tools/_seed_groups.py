@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from mcp_server.analysis.compare import Comparison, Difference
 from mcp_server.analysis.naming import direction_of, is_resource
-from mcp_server.analysis.repeats import is_bookkeeping, is_seed
-from mcp_server.analysis.significance import CONFIDENCE, Contrast, SeedComparison, compare_seed_groups
+from mcp_server.analysis.sweeps.repeats import is_bookkeeping, is_seed
+from mcp_server.analysis.sweeps.significance import CONFIDENCE, Contrast, SeedComparison, compare_seed_groups
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.rendering import Table, number
 from mcp_server.tools._comparison import without_seeds

@@ -12,7 +12,7 @@ from mcp_server.analysis import compare, ranking
 from mcp_server.analysis.naming import has_known_direction, is_resource
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.operations.all_runs import read_runs
-from mcp_server.mlflow_integration.operations.run_search import RunQuery
+from mcp_server.mlflow_integration.operations.searching.run_search import RunQuery
 from mcp_server.rendering import Record, Table
 from mcp_server.tools._comparison import WIDE_LIMIT, comparison_hint, one_per_row, run_labels, side_by_side
 from mcp_server.tools._context import MetricHistory, Tracking

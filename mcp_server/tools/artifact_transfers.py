@@ -6,16 +6,16 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from mcp_server.analysis.excerpts import all_lines
-from mcp_server.analysis.file_differences import DIFF_LINES, compare_files, text_difference
-from mcp_server.analysis.file_kinds import encoding_of
-from mcp_server.analysis.globs import glob_matches
+from mcp_server.analysis.files.excerpts import all_lines
+from mcp_server.analysis.files.file_differences import DIFF_LINES, compare_files, text_difference
+from mcp_server.analysis.files.file_kinds import encoding_of
+from mcp_server.analysis.files.globs import glob_matches
 from mcp_server.errors import InvalidInputError, NotFoundError
-from mcp_server.mlflow_integration.operations.artifact_transfers import FILES_PER_CALL, Transferred
-from mcp_server.mlflow_integration.operations.artifacts import ArtifactPlace, FoundArtifact
-from mcp_server.mlflow_integration.operations.open_runs import need_open
+from mcp_server.mlflow_integration.operations.files.artifact_transfers import FILES_PER_CALL, Transferred
+from mcp_server.mlflow_integration.operations.files.artifacts import ArtifactPlace, FoundArtifact
 from mcp_server.mlflow_integration.operations.run_content import ARTIFACT_TEXT_LIMIT
 from mcp_server.mlflow_integration.operations.threads import off_the_loop
+from mcp_server.mlflow_integration.operations.writing.open_runs import need_open
 from mcp_server.rendering import LongText, Record, Table
 from mcp_server.tools._artifact_streams import whole
 from mcp_server.tools._context import Artifacts, ArtifactTransfers, Policy, ReportProgress

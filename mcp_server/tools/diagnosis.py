@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from mcp_server.analysis import diagnosis
-from mcp_server.analysis.findings import Finding
-from mcp_server.analysis.machine_findings import is_judged
+from mcp_server.analysis.diagnosis import diagnosis
+from mcp_server.analysis.diagnosis.findings import Finding
+from mcp_server.analysis.diagnosis.machine_findings import is_judged
 from mcp_server.analysis.naming import has_known_direction, is_resource
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.evidence import Evidence, gather_evidence

@@ -13,8 +13,8 @@ from mcp.server.mcpserver import Context
 from pydantic import Field
 
 from mcp_server.mlflow_integration.operations.all_runs import run_pages
-from mcp_server.mlflow_integration.operations.folders import open_for_writing
-from mcp_server.mlflow_integration.operations.run_files import RunSpool, format_of
+from mcp_server.mlflow_integration.operations.files.folders import open_for_writing
+from mcp_server.mlflow_integration.operations.files.run_files import RunSpool, format_of
 from mcp_server.mlflow_integration.operations.runs import FoundRuns
 from mcp_server.rendering import Record
 from mcp_server.tools._context import OneEngine

@@ -8,13 +8,13 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from mcp_server.analysis import pictures
+from mcp_server.analysis.charts import pictures
+from mcp_server.analysis.charts.pictures import Chart
 from mcp_server.analysis.naming import direction_of
-from mcp_server.analysis.param_effects import strongest_first
-from mcp_server.analysis.pareto import pareto_front
-from mcp_server.analysis.pictures import Chart
 from mcp_server.analysis.ranking import why_not_ranked
-from mcp_server.analysis.sweep import sweep_of
+from mcp_server.analysis.sweeps.param_effects import strongest_first
+from mcp_server.analysis.sweeps.pareto import pareto_front
+from mcp_server.analysis.sweeps.sweep import sweep_of
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.all_runs import read_runs

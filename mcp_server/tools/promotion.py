@@ -9,7 +9,7 @@ from pydantic import Field
 
 from mcp_server.analysis.gates import GateResult
 from mcp_server.mlflow_integration.engine import Engine
-from mcp_server.mlflow_integration.operations.registering import Registered
+from mcp_server.mlflow_integration.operations.models.registering import Registered
 from mcp_server.rendering import Record, Table
 from mcp_server.tools._confirm import Question
 from mcp_server.tools._context import Caller, OneEngine

@@ -9,13 +9,13 @@ from mcp.server.mcpserver import Resolve
 from pydantic import Field
 
 from mcp_server.analysis import compare
-from mcp_server.analysis.model_files import MODEL_FILES, ModelFiles, describe_model
+from mcp_server.analysis.files.model_files import MODEL_FILES, ModelFiles, describe_model
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import ModelVersion, Run
-from mcp_server.mlflow_integration.operations.promotion import VERSIONS_SHOWN
-from mcp_server.mlflow_integration.operations.promotion_history import Pointer, pointer_of, pointers_of
-from mcp_server.mlflow_integration.operations.registering import Deletion
-from mcp_server.mlflow_integration.operations.registry import Registry as RegistryOperations
+from mcp_server.mlflow_integration.operations.models.promotion import VERSIONS_SHOWN
+from mcp_server.mlflow_integration.operations.models.promotion_history import Pointer, pointer_of, pointers_of
+from mcp_server.mlflow_integration.operations.models.registering import Deletion
+from mcp_server.mlflow_integration.operations.models.registry import Registry as RegistryOperations
 from mcp_server.rendering import Record, Table, moment
 from mcp_server.tools._comparison import side_by_side
 from mcp_server.tools._confirm import Question

@@ -10,12 +10,12 @@ from pydantic import Field
 
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Run
-from mcp_server.mlflow_integration.operations.open_runs import ENDED
-from mcp_server.mlflow_integration.operations.recording import Recorded
-from mcp_server.mlflow_integration.operations.run_changes import RunChange
 from mcp_server.mlflow_integration.operations.run_content import RunContent, run_content
-from mcp_server.mlflow_integration.operations.run_drafts import RunDraft
-from mcp_server.mlflow_integration.operations.run_search import RunQuery
+from mcp_server.mlflow_integration.operations.searching.run_search import RunQuery
+from mcp_server.mlflow_integration.operations.writing.open_runs import ENDED
+from mcp_server.mlflow_integration.operations.writing.recording import Recorded
+from mcp_server.mlflow_integration.operations.writing.run_changes import RunChange
+from mcp_server.mlflow_integration.operations.writing.run_drafts import RunDraft
 from mcp_server.rendering import Record, Table, moment
 from mcp_server.tools._confirm import Question
 from mcp_server.tools._context import OpenRuns, Policy, Recording, RunChanges, Tracking

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from mcp_server.analysis import param_effects
-from mcp_server.analysis.param_effects import ParamAnalysis, ParamEffect
-from mcp_server.analysis.sweep import Sweep, sweep_of
+from mcp_server.analysis.sweeps import param_effects
+from mcp_server.analysis.sweeps.param_effects import ParamAnalysis, ParamEffect
+from mcp_server.analysis.sweeps.sweep import Sweep, sweep_of
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.operations.all_runs import AllRuns, read_runs
 from mcp_server.rendering import Record, Table, number

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final
 from mcp.server.mcpserver import Context
 from pydantic import Field
 
+from mcp_server.analysis.diagnosis.run_findings import clock_findings
 from mcp_server.analysis.naming import is_resource
-from mcp_server.analysis.run_findings import clock_findings
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations import waiting
 from mcp_server.mlflow_integration.operations.waiting import GOING, Threshold, Waited

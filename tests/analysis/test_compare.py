@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_server.analysis.compare import Difference, MetricCell, MetricComparison, compare_runs
-from mcp_server.analysis.repeats import FoldedMetric, is_seed
+from mcp_server.analysis.sweeps.repeats import FoldedMetric, is_seed
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Dataset, Run
 

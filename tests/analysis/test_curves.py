@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_server.analysis.curves import CurveFacts, Divergence, describe
+from mcp_server.analysis.curves.curves import CurveFacts, Divergence, describe
 from mcp_server.analysis.naming import Direction
 from mcp_server.mlflow_integration.entities import MetricPoint, MetricSeries
 

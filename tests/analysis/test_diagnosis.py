@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.planted import START, Training, decay, faulty, healthy, training
-from mcp_server.analysis.diagnosis import Diagnosis, diagnose_run
-from mcp_server.analysis.run_findings import reasons_in_tags
+from mcp_server.analysis.diagnosis.diagnosis import Diagnosis, diagnose_run
+from mcp_server.analysis.diagnosis.run_findings import reasons_in_tags
 from mcp_server.mlflow_integration.entities import MetricPoint, MetricSeries, Run
 
 

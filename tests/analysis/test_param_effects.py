@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.planted import PLANTED_PARAMS, sweep
-from mcp_server.analysis.forest import explain
-from mcp_server.analysis.param_effects import ParamAnalysis, analyze_params, columns_of, strongest_first
-from mcp_server.analysis.sweep import FEWEST_CONFIGURATIONS, MISSING, sweep_of
+from mcp_server.analysis.sweeps.forest import explain
+from mcp_server.analysis.sweeps.param_effects import ParamAnalysis, analyze_params, columns_of, strongest_first
+from mcp_server.analysis.sweeps.sweep import FEWEST_CONFIGURATIONS, MISSING, sweep_of
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
 

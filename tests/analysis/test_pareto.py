@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_server.analysis.pareto import pareto_front
+from mcp_server.analysis.sweeps.pareto import pareto_front
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
 

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks.planted import START, faulty, healthy, sweep
-from mcp_server.analysis.chart_axes import short
-from mcp_server.analysis.pareto import pareto_front
-from mcp_server.analysis.pictures import (
+from mcp_server.analysis.charts.chart_axes import short
+from mcp_server.analysis.charts.pictures import (
     Chart,
     bars_chart,
     curves_chart,
@@ -26,6 +25,7 @@ from mcp_server.analysis.pictures import (
     pareto_chart,
     scatter_chart,
 )
+from mcp_server.analysis.sweeps.pareto import pareto_front
 from mcp_server.drawing.charts import draw
 from mcp_server.drawing.style import BYTES_LIMIT
 from mcp_server.errors import InvalidInputError

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_server.analysis.configurations import rank_configurations
-from mcp_server.analysis.significance import compare_seed_groups, contrast, pooled_noise
+from mcp_server.analysis.sweeps.configurations import rank_configurations
+from mcp_server.analysis.sweeps.significance import compare_seed_groups, contrast, pooled_noise
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
 

@@ -31,7 +31,7 @@ from benchmarks.measure import mlflow_server
 from mcp_server.mlflow_integration.engine import Engine, open_engine
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.run_content import run_content
-from mcp_server.mlflow_integration.operations.run_drafts import RunDraft
+from mcp_server.mlflow_integration.operations.writing.run_drafts import RunDraft
 from mcp_server.settings import Settings
 
 EXPERIMENT: Final = "killed"

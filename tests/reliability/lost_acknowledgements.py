@@ -22,7 +22,7 @@ from mcp_server.errors import MlflowToolError, UnreachableError
 from mcp_server.mlflow_integration.engine import Engine, engine_over, open_engine
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.run_content import run_content
-from mcp_server.mlflow_integration.operations.run_drafts import RunDraft
+from mcp_server.mlflow_integration.operations.writing.run_drafts import RunDraft
 from mcp_server.mlflow_integration.rest.transport import Method, Params, Reply, Transport
 from mcp_server.settings import Settings
 

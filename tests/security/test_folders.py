@@ -13,8 +13,8 @@ import pytest
 
 from mcp_server.errors import AlreadyExistsError, InvalidInputError
 from mcp_server.mlflow_integration.local import plain_files
-from mcp_server.mlflow_integration.operations import folders
-from mcp_server.mlflow_integration.operations.folders import files_in, open_for_reading, open_for_writing
+from mcp_server.mlflow_integration.operations.files import folders
+from mcp_server.mlflow_integration.operations.files.folders import files_in, open_for_reading, open_for_writing
 
 CANARY = b"canary-of-a-file-outside"
 OPENS = 2_000

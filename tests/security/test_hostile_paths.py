@@ -160,7 +160,7 @@ async def test_artifacts_at_a_place_mlflow_did_not_choose_are_not_read(
     mock_engine: Any, tmp_path: Path, listener: tuple[int, list[Any]]
 ):
     """A run whose location was rewritten in the database: no file of it, no connection to it."""
-    from mcp_server.mlflow_integration.operations.artifacts import Artifacts
+    from mcp_server.mlflow_integration.operations.files.artifacts import Artifacts
 
     port, callers = listener
     (tmp_path / "secret.txt").write_text(CANARY)

@@ -257,7 +257,7 @@ def test_the_run_command_runs_a_script_that_stays_as_it_is(tmp_path: Path):
 
 
 def test_the_run_command_says_what_is_wrong_with_it(capsys, tmp_path: Path, monkeypatch):
-    from mcp_server.run_script import run_script
+    from mcp_server.commands.run_script import run_script
 
     monkeypatch.chdir(tmp_path)
     assert run_script(["missing.py"]) == 2

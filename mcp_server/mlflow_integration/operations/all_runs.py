@@ -10,8 +10,8 @@ from typing import Final
 import anyio
 
 from mcp_server.mlflow_integration.entities import Experiment, Run
-from mcp_server.mlflow_integration.operations.run_search import FoundRuns, RunQuery
 from mcp_server.mlflow_integration.operations.runs import Tracking
+from mcp_server.mlflow_integration.operations.searching.run_search import FoundRuns, RunQuery
 
 PAGE: Final = 1_000
 """Runs of one request: 2 MB of MLflow's JSON."""

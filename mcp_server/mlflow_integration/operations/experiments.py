@@ -16,8 +16,8 @@ from mcp_server.errors import (
 )
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Experiment, Page
-from mcp_server.mlflow_integration.operations.filters import LENGTH_LIMIT, quoted
-from mcp_server.mlflow_integration.operations.references import References
+from mcp_server.mlflow_integration.operations.searching.filters import LENGTH_LIMIT, quoted
+from mcp_server.mlflow_integration.operations.searching.references import References
 from mcp_server.mlflow_integration.operations.tag_values import writable_tags
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi, ViewType
 from mcp_server.names import same_name

@@ -8,7 +8,7 @@ from typing import Final
 
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import MetricPoint, MetricSeries, Run
-from mcp_server.mlflow_integration.operations.why_empty import listing
+from mcp_server.mlflow_integration.operations.searching.why_empty import listing
 from mcp_server.mlflow_integration.rest.tracking_api import BULK_INTERVAL_RUNS, TrackingApi
 from mcp_server.suggestions import did_you_mean
 from mcp_server.untrusted import shown

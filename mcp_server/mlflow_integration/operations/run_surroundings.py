@@ -12,7 +12,7 @@ import anyio
 from mcp_server.errors import MlflowToolError
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import ModelVersion, Run
-from mcp_server.mlflow_integration.operations.filters import quoted
+from mcp_server.mlflow_integration.operations.searching.filters import quoted
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from mcp_server.errors import NotFoundError
 from mcp_server.mlflow_integration.entities import Run
-from mcp_server.mlflow_integration.operations.best_runs import BestRuns, best_runs
-from mcp_server.mlflow_integration.operations.references import References
-from mcp_server.mlflow_integration.operations.run_search import FoundRuns, RunQuery, search_runs
 from mcp_server.mlflow_integration.operations.run_surroundings import Surroundings, surroundings
+from mcp_server.mlflow_integration.operations.searching.best_runs import BestRuns, best_runs
+from mcp_server.mlflow_integration.operations.searching.references import References
+from mcp_server.mlflow_integration.operations.searching.run_search import FoundRuns, RunQuery, search_runs
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 

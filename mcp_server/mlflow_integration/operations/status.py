@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mcp_server.errors import MlflowToolError
-from mcp_server.mlflow_integration.operations.registry import Registry
+from mcp_server.mlflow_integration.operations.models.registry import Registry
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 
 _COUNTED = 1_000

@@ -13,8 +13,8 @@ import anyio
 
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
-from mcp_server.mlflow_integration.operations.filters import parse_filter
 from mcp_server.mlflow_integration.operations.runs import Tracking
+from mcp_server.mlflow_integration.operations.searching.filters import parse_filter
 
 Happening = Literal["ended", "condition met", "NaN", "stalled"]
 

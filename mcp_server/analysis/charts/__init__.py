@@ -1,0 +1,1 @@
+"""What a chart shows: points, axes, labels, and a description in words."""

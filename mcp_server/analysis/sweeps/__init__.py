@@ -1,0 +1,1 @@
+"""What many runs of one experiment say together: configurations, noise, effects."""

@@ -1,0 +1,1 @@
+"""Artifacts, and the local files that they come from and go to."""

@@ -1,0 +1,1 @@
+"""What is searched for, and how it is found: names, filters, orders, moments."""

@@ -1,0 +1,156 @@
+"""Clauses and orders that MLflow's filter grammar lacks, evaluated here over all runs that the other clauses leave.
+
+Durations, experiments by name, numeric comparisons and IN on params: https://mlflow.org/docs/latest/search-runs.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from mcp_server.errors import InvalidInputError
+from mcp_server.mlflow_integration.entities import Run
+from mcp_server.mlflow_integration.operations.searching.filters import Clause
+from mcp_server.untrusted import shown
+
+DURATION: Final = "duration"
+EXPERIMENT_KEYS: Final = ("experiment", "experiment_name")
+
+_CONDITION: Final = re.compile(r"(?P<sign>>=|<=|!=|=|>|<|NOT IN|IN|NOT LIKE|LIKE|ILIKE)\s*(?P<value>.*)", re.DOTALL)
+_LIST_ITEM: Final = re.compile(r"""\s*(?:'((?:[^']|'')*)'|"((?:[^"]|"")*)"|([^\s,()'"]+))\s*(?:,|$)""")
+_SPAN: Final = re.compile(r"(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<unit>ms|s|sec|m|min|h|hour|d|day)s?")
+_SECONDS: Final = {
+    **dict.fromkeys(("ms",), 0.001),
+    **dict.fromkeys(("s", "sec"), 1.0),
+    **dict.fromkeys(("m", "min"), 60.0),
+    **dict.fromkeys(("h", "hour"), 3_600.0),
+    **dict.fromkeys(("d", "day"), 86_400.0),
+}
+_SIGNS: Final[Mapping[str, Callable[[float, float], bool]]] = {
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    "=": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LocalClause:
+    """A clause that this server evaluates."""
+
+    clause: Clause
+    holds: Callable[[Run, Mapping[str, str]], bool]
+    """Takes a run and the names of experiments by id."""
+
+
+def local_clause(clause: Clause) -> LocalClause | None:
+    """The clause as one to evaluate here; None when MLflow evaluates it.
+
+    Raises: InvalidInputError: the value does not fit what it is compared with.
+    """
+    match = _CONDITION.fullmatch(clause.condition)
+    if match is None:
+        return None
+    sign, value = match["sign"], match["value"].strip()
+    if clause.entity == "attributes" and clause.key == DURATION:
+        return LocalClause(clause, _compare_numbers(_duration_seconds, sign, _seconds(clause, value)))
+    if clause.entity == "attributes" and clause.key in EXPERIMENT_KEYS:
+        matches = _text_test(clause, sign, value)
+        return LocalClause(clause, lambda run, names: matches(names.get(run.experiment_id, run.experiment_id)))
+    if clause.entity == "params" and sign in ("IN", "NOT IN"):
+        matches = _text_test(clause, sign, value)
+        return LocalClause(clause, lambda run, _: clause.key in run.params and matches(run.params[clause.key]))
+    # MLflow compares params with quoted texts for equality only.
+    if clause.entity == "params" and (sign in (">", ">=", "<", "<=") or (value[:1] not in "'\"" and sign in _SIGNS)):
+        number = _number(value.strip("'\""))
+        if number is None:
+            raise InvalidInputError(
+                f"filter_string has the clause {shown(str(clause))}, but params are compared by size only with a "
+                f"number: params.{clause.key} {sign} 0.01. For text use =, !=, LIKE or IN."
+            )
+        return LocalClause(clause, _compare_numbers(lambda run: _number(run.params.get(clause.key, "")), sign, number))
+    return None
+
+
+def sort_key(column: str, names: Mapping[str, str]) -> Callable[[Run], Any] | None:
+    """How runs are sorted by a column that MLflow does not sort by; None when it does. Runs without it have None."""
+    if column == f"attributes.{DURATION}":
+        return _duration_seconds
+    if column in [f"attributes.{key}" for key in EXPERIMENT_KEYS]:
+        return lambda run: names.get(run.experiment_id, run.experiment_id).casefold()
+    return None
+
+
+def sorted_runs(runs: Sequence[Run], key: Callable[[Run], Any], *, descending: bool) -> list[Run]:
+    """Stable; runs without a value come last in both directions, as in MLflow."""
+    there = [run for run in runs if key(run) is not None]
+    return sorted(there, key=key, reverse=descending) + [run for run in runs if key(run) is None]
+
+
+def _duration_seconds(run: Run) -> float | None:
+    # A run that goes on has none yet.
+    return (run.end_time - run.start_time) / 1_000 if run.start_time and run.end_time >= run.start_time else None
+
+
+def _compare_numbers(
+    value_of: Callable[[Run], float | None], sign: str, number: float
+) -> Callable[[Run, Mapping[str, str]], bool]:
+    compare = _SIGNS[sign]
+
+    def holds(run: Run, _: Mapping[str, str]) -> bool:
+        value = value_of(run)
+        return value is not None and compare(value, number)
+
+    return holds
+
+
+def _seconds(clause: Clause, text: str) -> float:
+    sign = (clause.condition.split() or [""])[0]
+    bare = text.strip("'\"").strip().lower()
+    number = _number(bare)
+    if number is None and (span := _SPAN.fullmatch(bare)):
+        number = float(span["number"]) * _SECONDS[span["unit"]]
+    if number is None or sign not in _SIGNS:
+        raise InvalidInputError(
+            f"filter_string has the clause {shown(str(clause))}. A duration is compared with seconds or a span: "
+            "duration > 3600, duration < '2h'."
+        )
+    return number
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _text_test(clause: Clause, sign: str, value: str) -> Callable[[str], bool]:
+    """Whether a text satisfies the condition; experiments and lists of params."""
+    if sign in ("IN", "NOT IN"):
+        found = _LIST_ITEM.finditer(value.strip("()").strip())
+        wanted = {next(filter(None, item.groups()), "").replace("''", "'") for item in found}
+        numbers = {number for text in wanted if (number := _number(text)) is not None}
+        # Params are text: 0.1 in the list means 0.10 as well.
+        return lambda text: (text in wanted or _number(text) in numbers) is (sign == "IN")
+    text = value.strip("'\"")
+    if sign in ("=", "!="):
+        return lambda other: (other == text) is (sign == "=")
+    if sign.endswith("LIKE"):
+        pattern = re.sub(r"[\[\]?*]", lambda found: f"[{found[0]}]", text).replace("%", "*").replace("_", "?")
+        folded = sign == "ILIKE"
+        return lambda other: (
+            fnmatchcase(other.casefold() if folded else other, pattern.casefold() if folded else pattern)
+            is (sign != "NOT LIKE")
+        )
+    raise InvalidInputError(
+        f"filter_string has the clause {shown(str(clause))}; experiments are compared with =, !=, LIKE or IN. "
+        "The experiments argument takes names as well."
+    )

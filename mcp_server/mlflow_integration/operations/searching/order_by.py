@@ -1,0 +1,36 @@
+"""Reads `order_by`: each entry becomes the column that MLflow sorts by."""
+
+from __future__ import annotations
+
+import re
+
+from mcp_server.errors import InvalidInputError
+from mcp_server.mlflow_integration.operations.searching.filters import parse_filter
+from mcp_server.untrusted import shown
+
+_FORM = "Form: metrics.accuracy DESC, params.lr ASC or attributes.start_time DESC."
+_WAYS = {"asc": "ASC", "ascending": "ASC", "desc": "DESC", "descending": "DESC"}
+_ENTRY = re.compile(
+    r"""\s*(?P<minus>-)?(?:(?P<entity>\w+)\.)?(?P<key>`[^`]+`|"[^"]+"|\S+?)(?:(?:\s+|:)(?P<way>asc|desc)(?:ending)?)?\s*""",
+    re.IGNORECASE,
+)
+
+
+def order_column(text: str) -> str:
+    """One entry as MLflow reads it: `metrics.accuracy DESC`; also `-metrics.accuracy` and `metrics.accuracy:desc`.
+
+    Raises: InvalidInputError: none of these.
+    """
+    match = _ENTRY.fullmatch(text)
+    if match is None:
+        raise InvalidInputError(f"order_by has an invalid entry: '{shown(text)}'. {_FORM}")
+    way = _WAYS[(match["way"] or ("desc" if match["minus"] else "asc")).lower()]
+    try:
+        # The same words and quotes as in a filter, so the filter's parser judges them.
+        value = "0" if (match["entity"] or "").lower().startswith("metric") else "''"
+        (clause,) = parse_filter(f"{match['entity'] + '.' if match['entity'] else ''}{match['key']} = {value}")
+    except (InvalidInputError, ValueError):
+        key = match["key"].strip('`"')
+        say = f" Say what {shown(key)} is: metrics.{shown(key)} {way}." if not match["entity"] else ""
+        raise InvalidInputError(f"order_by has an invalid entry: '{shown(text)}'.{say} {_FORM}") from None
+    return f"{str(clause).removesuffix(f' {clause.condition}')} {way}"

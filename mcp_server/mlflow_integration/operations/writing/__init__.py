@@ -1,0 +1,1 @@
+"""Runs that are created, added to, ended and changed."""
