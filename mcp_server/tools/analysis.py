@@ -46,10 +46,11 @@ async def compare_runs(
     metrics: MetricNames = (),
     percent: Annotated[bool, Field(description="Deltas in percent as well.")] = False,
 ) -> Record:
-    """Compare 2 to 100 runs: what differs in hyperparameters, metrics, data, code and environment, and which is better.
+    """Compare two or more runs (2 to 100): what changed between them in hyperparameters, metrics, data, code and
+    environment, which is better and whether it really helps.
 
-    Seeds of one configuration are folded: n, mean, std, the difference with its interval, and whether it
-    is within noise. For the best of many use rank_runs.
+    Seeds of one configuration are folded: n, mean, std, the difference with its interval, and whether it is within
+    noise or real. For the best of many use rank_runs.
     """
     found = await tracking.get_runs(runs)
     base = (await tracking.get_run(baseline)).run_id if baseline else ""
@@ -88,10 +89,11 @@ async def rank_runs(
     ] = (),
     max_results: Annotated[int, Field(ge=1, le=100, description="How many of the best.")] = 10,
 ) -> Table:
-    """Leaderboard: the best, top, highest or lowest runs by a metric, with the hyperparameters that tell them apart.
+    """Leaderboard: the best, top, worst, highest or lowest runs, models or configurations by a metric, with their
+    hyperparameters.
 
     Ranks latest values of finished runs; failed, running and NaN runs are set apart. filter_string is for
-    constraints, fold_seeds for repeated configurations, pareto_metrics for trade-offs.
+    constraints, fold_seeds averages repeated seeds, pareto_metrics is for a trade-off.
     """
     query = RunQuery(experiments=experiments, filter_string=filter_string, since=since)
     asked = "" if direction == "auto" else direction

@@ -34,7 +34,7 @@ async def list_artifacts(
     max_results: Annotated[int, Field(ge=1, le=1_000, description="Files per page.")] = 100,
     page_token: PageToken = "",
 ) -> Table:
-    """List the files of a run, logged model or model version with their sizes, folders included.
+    """List the files (artifacts) that a run, logged model or model version stored, with their sizes, folders included.
 
     A model that the run logged appears as a folder of its name. read_artifact shows what is in a file.
     """

@@ -59,7 +59,7 @@ async def search_models(
     max_results: MaxResults = 50,
     page_token: PageToken = "",
 ) -> Table:
-    """List or find registered models with their newest version and aliases such as champion or production."""
+    """List which models are registered or find some, with newest version and aliases such as champion or production."""
     page = await registry.search_models(
         name_contains, filter_string=filter_string, order_by=order_by, max_results=max_results, page_token=page_token
     )

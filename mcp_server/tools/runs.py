@@ -66,10 +66,11 @@ async def search_runs(
     max_results: MaxResults = 20,
     page_token: PageToken = "",
 ) -> Table:
-    """Find or list runs: recent, failed, running, by metric, hyperparameter, tag, dataset, user, time; newest first.
+    """Find, filter, list and sort runs in a table: runs with a metric above or below a value, runs that used a
+    hyperparameter or trained on a dataset, runs of an experiment, user, tag or name, failed, running, deleted or
+    child runs, newest and latest runs, since yesterday, before today, within hours or minutes.
 
-    Shows the latest value of each metric. For curves use get_metric_history, to put runs side by
-    side compare_runs, for the best by one metric rank_runs, for everything about one run get_run.
+    The latest value of each metric; curves: get_metric_history, the best: rank_runs.
     """
     query = RunQuery(
         experiments=experiments,
@@ -99,8 +100,9 @@ async def get_run(
         Columns, Field(description="Only these, whole: params.prompt, tags.*, description. Left out: everything.")
     ] = (),
 ) -> Record:
-    """Show one run: status, when, who, git commit, why it failed, metrics, hyperparameters, tags, notes, datasets,
-    logged models, registered versions, parent and children, link.
+    """Show everything about one run: status, when, who ran it, git commit, why it failed, metrics, all its
+    hyperparameters (params), full tags and notes, datasets, logged models, registered versions, parent and
+    children, link.
 
     Metrics are latest values; get_metric_history has the curves, list_artifacts the files.
     """
@@ -133,10 +135,11 @@ async def log_run(
     ] = (),
     idempotency_key: Key = "",
 ) -> Record:
-    """Log a whole finished run in one call: params, metrics with steps, tags, datasets, artifacts.
+    """Log (record, write down) a whole finished run with its results in one call: params, metrics with steps, tags,
+    datasets, artifacts.
 
-    Give an idempotency_key whenever the call might be repeated. For a run that goes on while you
-    work use start_run, log_to_run and finish_run.
+    Give an idempotency_key whenever the call might be repeated. For a run that goes on while you work use
+    start_run, log_to_run and finish_run.
     """
     policy.need_unprotected(tag_names.written(tags, description=description, name=run_name))
     content = run_content(
