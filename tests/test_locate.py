@@ -9,7 +9,8 @@ import pytest
 from mcp_server.errors import UnsupportedError
 from mcp_server.mlflow_integration.engine import open_transports
 from mcp_server.mlflow_integration.local.in_process import InProcessTransport
-from mcp_server.mlflow_integration.locate import LocalStore, Location, locate, without_credentials
+from mcp_server.mlflow_integration.locate import LocalStore, Location, locate
+from mcp_server.mlflow_integration.locate.uris import without_credentials
 from mcp_server.mlflow_integration.rest.http_transport import HttpTransport
 from mcp_server.mlflow_integration.rest.plugin_transport import PluginTransport
 from mcp_server.settings import Settings

@@ -13,7 +13,8 @@ import pytest
 from mcp_server import redaction
 from mcp_server.errors import MlflowToolError
 from mcp_server.mlflow_integration.engine import Engine, open_engine
-from mcp_server.mlflow_integration.locate import locate, without_credentials
+from mcp_server.mlflow_integration.locate import locate
+from mcp_server.mlflow_integration.locate.uris import without_credentials
 from mcp_server.redaction import RedactingFilter, redact, redacted, remember, remember_login
 from mcp_server.settings import Settings
 from tests.conftest import connect

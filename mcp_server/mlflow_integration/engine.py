@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mcp_server.mlflow_integration.locate import LocalStore, Location, is_http, locate, needs_plugin, private_folder
+from mcp_server.mlflow_integration.locate import LocalStore, Location, locate, private_folder
+from mcp_server.mlflow_integration.locate.uris import is_http, needs_plugin
 from mcp_server.mlflow_integration.operations.experiments import Experiments
 from mcp_server.mlflow_integration.operations.files.artifact_transfers import ArtifactTransfers
 from mcp_server.mlflow_integration.operations.files.artifacts import Artifacts

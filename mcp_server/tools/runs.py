@@ -10,10 +10,9 @@ from pydantic import Field
 
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Run
-from mcp_server.mlflow_integration.operations.run_content import RunContent, run_content
+from mcp_server.mlflow_integration.operations.run_content import run_content
 from mcp_server.mlflow_integration.operations.searching.run_search import RunQuery
 from mcp_server.mlflow_integration.operations.writing.open_runs import ENDED
-from mcp_server.mlflow_integration.operations.writing.recording import Recorded
 from mcp_server.mlflow_integration.operations.writing.run_changes import RunChange
 from mcp_server.mlflow_integration.operations.writing.run_drafts import RunDraft
 from mcp_server.rendering import Record, Table, moment
@@ -43,6 +42,7 @@ from mcp_server.tools._params import (
 )
 from mcp_server.tools._run_record import chosen_record, run_record
 from mcp_server.tools._run_table import run_table, used_columns
+from mcp_server.tools._written_run import counts, written
 from mcp_server.untrusted import shown
 
 NAMED_RUNS: Final = 5
@@ -159,7 +159,7 @@ async def log_run(
             idempotency_key=idempotency_key,
         )
     )
-    return _written(tracking, recorded, content)
+    return written(tracking, recorded, content)
 
 
 async def start_run(
@@ -191,7 +191,7 @@ async def start_run(
             idempotency_key=idempotency_key,
         )
     )
-    return _written(tracking, recorded, content)
+    return written(tracking, recorded, content)
 
 
 async def log_to_run(
@@ -216,7 +216,7 @@ async def log_to_run(
             "run_id": changed.run_id,
             "run_name": changed.run_name,
             "status": changed.status,
-            "logged": _counts(content),
+            "logged": counts(content),
             "url": tracking.run_url(changed),
         },
         hint=" ".join(content.warnings),
@@ -317,39 +317,3 @@ def _changed(change: RunChange) -> str:
         before = change.run.tags.get(key)
         parts.append(f"{name}: {'' if before is None else f'{shown(before)} -> '}{shown(value)}")
     return "; ".join(parts) or "nothing"
-
-
-def _written(tracking: Tracking, recorded: Recorded, content: RunContent) -> Record:
-    hints = list(content.warnings)
-    if recorded.existed:
-        hints.insert(0, "This key had already logged a run, which is the one shown; nothing was written again.")
-    if recorded.created_experiment:
-        hints.insert(
-            0, f"Experiment '{recorded.experiment.name}' did not exist and was created." + recorded.near_experiments
-        )
-    return Record(
-        {
-            "run_id": recorded.run.run_id,
-            "run_name": recorded.run.run_name,
-            "status": recorded.run.status,
-            "experiment": recorded.experiment.name,
-            "experiment_id": recorded.experiment.experiment_id,
-            "created": "experiment" if recorded.created_experiment else None,
-            "idempotency_key": recorded.idempotency_key,
-            "logged": None if recorded.existed else _counts(content, recorded.files),
-            "url": tracking.run_url(recorded.run),
-        },
-        hint=" ".join(hints),
-    )
-
-
-def _counts(content: RunContent, files: int = 0) -> dict[str, int]:
-    counts: dict[Literal["params", "metric_points", "tags", "datasets", "artifacts", "files"], int] = {
-        "params": len(content.params),
-        "metric_points": len(content.metrics),
-        "tags": len(content.tags),
-        "datasets": len(content.datasets),
-        "artifacts": len(content.artifacts or {}),
-        "files": files,
-    }
-    return {name: count for name, count in counts.items() if count}

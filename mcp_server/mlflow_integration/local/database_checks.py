@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from mcp_server.errors import UnreachableError
 from mcp_server.mlflow_integration.local import mlflow_internals
-from mcp_server.mlflow_integration.locate import without_credentials
+from mcp_server.mlflow_integration.locate.uris import without_credentials
 
 logger = logging.getLogger(__name__)
 

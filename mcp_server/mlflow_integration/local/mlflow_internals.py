@@ -19,7 +19,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from mcp_server.mlflow_integration.local.artifact_files import guarded
-from mcp_server.mlflow_integration.locate import LocalStore, sqlite_path
+from mcp_server.mlflow_integration.locate import LocalStore
+from mcp_server.mlflow_integration.locate.uris import sqlite_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

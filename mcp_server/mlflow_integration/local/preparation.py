@@ -13,7 +13,8 @@ from mcp_server.mlflow_integration.local import database_checks as database
 from mcp_server.mlflow_integration.local import schema_template as template
 from mcp_server.mlflow_integration.local.mlflow_internals import latest_schema_revision
 from mcp_server.mlflow_integration.local.private_folder import PrivateFolder
-from mcp_server.mlflow_integration.locate import LocalStore, sqlite_path
+from mcp_server.mlflow_integration.locate import LocalStore
+from mcp_server.mlflow_integration.locate.uris import sqlite_path
 
 
 def missing_files(store: LocalStore) -> Set[Path]:

@@ -8,7 +8,7 @@ import os
 from typing import Final, Literal
 
 from mcp_server.errors import SettingsError
-from mcp_server.mlflow_integration.locate import Login
+from mcp_server.mlflow_integration.locate.uris import Login
 from mcp_server.redaction import remember
 from mcp_server.settings import Settings, variable_of
 

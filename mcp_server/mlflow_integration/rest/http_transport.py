@@ -13,7 +13,7 @@ import anyio
 import httpx2
 
 from mcp_server.errors import DeadlineError, SettingsError, TrackingServerError, UnreachableError
-from mcp_server.mlflow_integration.locate import read_server_address, tokens_in_path
+from mcp_server.mlflow_integration.locate.uris import read_server_address, tokens_in_path
 from mcp_server.mlflow_integration.rest.circuit_breaker import CircuitBreaker
 from mcp_server.mlflow_integration.rest.credentials import UriField, authorization, header_text
 from mcp_server.mlflow_integration.rest.http_failures import explain

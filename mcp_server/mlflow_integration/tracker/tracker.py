@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration import tags as tag_names
@@ -21,12 +21,11 @@ from mcp_server.mlflow_integration.tracker.active_run import lent
 from mcp_server.mlflow_integration.tracker.default_experiment import open_experiment
 from mcp_server.mlflow_integration.tracker.metric_buffer import MetricBuffer
 from mcp_server.mlflow_integration.tracker.run_environment import take_run_id
-from mcp_server.mlflow_integration.tracker.run_records import RunRecord, compare_records, run_record, runs_frame
+from mcp_server.mlflow_integration.tracker.run_reader import RunReader
 from mcp_server.mlflow_integration.tracker.store import Store, open_store
 from mcp_server.settings import Settings
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
@@ -75,7 +74,7 @@ _open_runs: ContextVar[tuple[_OpenRun, ...]] = ContextVar("open_runs", default=(
 """Innermost last. Each thread and each asyncio task has its own: two that log at once never mix."""
 
 
-class MlflowTracker:
+class MlflowTracker(RunReader):
     """Records runs of one experiment over MLflow's own client.
 
     The log methods write to the innermost run that was started in the same thread or asyncio task, or to
@@ -254,69 +253,6 @@ class MlflowTracker:
         Raises: NotFoundError: the run has no such model; nothing was registered.
         """
         return model_logging.register(self._store, model_uri, model_name, tags)
-
-    def get_run(self, run_id: str) -> RunRecord:
-        """One run as a dictionary: `run["params"]`, `run["metrics"]` (latest values), `run["status"]`, ..."""
-        self.flush()
-        return run_record(self._client.get_run(run_id))
-
-    def get_metric_history(self, run_id: str, key: str) -> list[dict[str, Any]]:
-        """Every point of one metric as `{"step", "value", "timestamp"}` (milliseconds since 1970), ordered by step."""
-        self.flush()
-        points = self._client.get_metric_history(run_id, key)
-        ordered = sorted(points, key=lambda point: (point.step, point.timestamp))
-        return [{"step": point.step, "value": point.value, "timestamp": point.timestamp} for point in ordered]
-
-    @overload
-    def search_runs(
-        self, filter_string: str = "", max_results: int = 1_000, order_by: Sequence[str] | None = None
-    ) -> list[RunRecord]: ...
-    @overload
-    def search_runs(
-        self,
-        filter_string: str = "",
-        max_results: int = 1_000,
-        order_by: Sequence[str] | None = None,
-        *,
-        output_format: Literal["pandas"],
-    ) -> pd.DataFrame: ...
-
-    def search_runs(
-        self,
-        filter_string: str = "",
-        max_results: int = 1_000,
-        order_by: Sequence[str] | None = None,
-        *,
-        output_format: Literal["list", "pandas"] = "list",
-    ) -> list[RunRecord] | pd.DataFrame:
-        """Runs of this experiment, newest first unless `order_by` says otherwise.
-
-        filter_string: MLflow's grammar, such as `metrics.accuracy > 0.9 and params.model = 'cnn'`.
-        output_format: "list" of dictionaries as `get_run` gives them, or a "pandas" DataFrame.
-        """
-        self.flush()
-        records: list[RunRecord] = []
-        token: str | None = None
-        while len(records) < max_results:
-            wanted = min(max_results - len(records), 1_000)
-            page = self._client.search_runs(
-                [self.experiment_id], filter_string, max_results=wanted, order_by=list(order_by or ()), page_token=token
-            )
-            records += [run_record(run) for run in page]
-            token = page.token
-            if not token:
-                break
-        return runs_frame(records) if output_format == "pandas" else records
-
-    def compare_runs(self, run_ids: Sequence[str]) -> dict[str, Any]:
-        """Runs side by side: `comparison["params"]["lr"]["run_1"]`, `comparison["metrics"]["accuracy"]["run_2"]`.
-
-        `run_1`, `run_2`, ... are in the order given. Params are those that differ, metrics those that every run
-        has; `same_params`, `partial_metrics` and `runs` hold the rest: see `run_records.compare_records`.
-        """
-        if not run_ids:
-            raise InvalidInputError("Name the runs to compare; search_runs finds them.")
-        return compare_records([self.get_run(run_id) for run_id in run_ids])
 
     def flush(self) -> None:
         """Send the metrics that wait in the buffer of the open run, if it has one."""

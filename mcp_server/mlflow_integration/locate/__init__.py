@@ -14,14 +14,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
 
-import httpx2
-
+from mcp_server.mlflow_integration.locate.uris import (
+    is_databricks,
+    is_http,
+    read_server_address,
+    sqlite_path,
+    without_credentials,
+)
 from mcp_server.settings import Settings, variable_of
-
-Login = tuple[str, str]
-"""User name and password, percent-decoded."""
-
-_NO_ADDRESS: Final = "MLFLOW_TRACKING_URI cannot be read as an address. Form: http://host:5000"
 
 Kind = Literal["server", "database", "mock", "unsupported"]
 
@@ -137,83 +137,12 @@ def locate(settings: Settings, *, script: bool = False) -> Location:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ServerAddress:
-    """What the URI of a tracking server says."""
-
-    address: str = ""
-    """`scheme://host[:port][/path]` without credentials, query and fragment; empty if the URI cannot be used."""
-    shown: str = ""
-    """`address` with those parts of its path masked that look like a token."""
-    login: Login | None = None
-    problem: str = ""
-    """A sentence, when the URI cannot be used; it shows nothing of the URI, which may hold a password."""
-
-
-def read_server_address(uri: str) -> ServerAddress:
-    """Parts an http(s) URI into what may be shown and the login. A link copied from MLflow's UI works."""
-    try:
-        given = httpx2.URL(uri.strip())
-    except httpx2.InvalidURL:
-        return ServerAddress(problem=_NO_ADDRESS)
-    if given.scheme not in ("http", "https") or not given.host or not 0 <= (given.port or 0) <= 65_535:
-        return ServerAddress(problem=_NO_ADDRESS)
-    bare = given.copy_with(userinfo=b"")
-    # Behind `http://ann:12/3@host` the parser sees the host `ann`; showing that path would show the password.
-    if "@" in str(bare):
-        return ServerAddress(
-            problem="MLFLOW_TRACKING_URI has an @ behind its host. If it belongs to a password with special "
-            "characters, set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead."
-        )
-    address = str(bare.copy_with(query=None, fragment=None)).rstrip("/")
-    return ServerAddress(
-        address, _without_tokens(address), (given.username, given.password) if given.userinfo else None
-    )
-
-
-def tokens_in_path(address: str) -> list[str]:
-    """Parts of a path that look like a token: long, of letters and digits, or behind a name such as `token`."""
-    segments = address.partition("://")[2].split("/")[1:]
-    return [
-        segment
-        for before, segment in zip(["", *segments], segments)  # noqa: B905 - the first list is longer by one
-        if _TOKEN.fullmatch(segment) or (_TOKEN_NAME.fullmatch(before) and len(segment) >= 4)
-    ]
-
-
-def _without_tokens(address: str) -> str:
-    for token in tokens_in_path(address):
-        address = address.replace(f"/{token}", "/***")
-    return address
-
-
-_TOKEN: Final = re.compile(r"[\w.~=-]*(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{16,}[\w.~=-]*")
-_TOKEN_NAME: Final = re.compile(r"(?i)(?:access[_-]?)?(?:token|key|secret|auth|apikey|api[_-]key)s?")
-
-
-def without_credentials(uri: str) -> str:
-    """The URI of a database as it may be shown: no user, no password, no query (which takes passwords too)."""
-    scheme, separator, rest = uri.partition("://") if "://" in uri else ("", "", uri)
-    rest = rest.partition("?")[0]
-    # In a path an `@` has no meaning.
-    if re.match(r"[/\\.]|file:|[A-Za-z]:[/\\]", rest):
-        return scheme + separator + rest
-    # Up to the last `@`: a password may hold an unescaped slash or `@`, and behind the host neither has a meaning.
-    return scheme + separator + rest.rpartition("@")[2]
-
-
 def is_yet_to_be_made(store: LocalStore | None) -> bool:
     """Whether the first request would create this store."""
     path = sqlite_path(store.tracking_uri) if store is not None else None
     if store is None or path is None or path.exists():
         return False
     return not store.read_only and (store.makes_folder or path.parent.is_dir())
-
-
-def sqlite_path(uri: str) -> Path | None:
-    """The file of an SQLite URI; None for every other URI."""
-    match = re.match(r"sqlite(\+\w+)?:///([^?]+)", uri)
-    return Path(match[2]) if match else None
 
 
 def _tracking_address(settings: Settings, script: bool) -> tuple[_Address, str]:
@@ -235,16 +164,6 @@ def _tracking_address(settings: Settings, script: bool) -> tuple[_Address, str]:
 def _ui_url(address: _Address) -> str:
     # Without a masked token a link would not work, and with it the link would show it.
     return address.shown if is_http(address.shown) and address.kind == "server" and "***" not in address.shown else ""
-
-
-def needs_plugin(uri: str) -> bool:
-    """Whether only MLflow's own client can sign in there: Databricks, AWS SigV4 and authentication plugins."""
-    signed = os.environ.get("MLFLOW_TRACKING_AWS_SIGV4", "").lower() in ("true", "1")
-    return _is_databricks(uri) or (is_http(uri) and bool(signed or os.environ.get("MLFLOW_TRACKING_AUTH")))
-
-
-def _is_databricks(uri: str) -> bool:
-    return re.fullmatch(r"databricks(://\S*)?", uri) is not None
 
 
 def _private_database(settings: Settings) -> _Address:
@@ -283,7 +202,7 @@ def _address(given: str, variable: str) -> _Address:
         return _file_store(Path(re.sub(r"^file:(//(localhost)?)?", "", uri)), f"{variable} is {shown!r}")
     if re.fullmatch(r"[\w.-]+:\d+(/\S*)?", uri):
         return unusable(f"the scheme is missing; write http://{uri}")
-    if _is_databricks(uri):
+    if is_databricks(uri):
         return _Address("server", uri, uri)
     # A scheme of one letter is a Windows drive.
     if len(scheme) > 1 or uri in ("databricks-uc", "uc"):
@@ -384,7 +303,3 @@ def _working_folder() -> Path | None:
         return Path.cwd()
     except OSError:  # It was deleted under the process.
         return None
-
-
-def is_http(uri: str) -> bool:
-    return uri.lower().startswith(("http:", "https:"))
