@@ -103,7 +103,7 @@ def test_the_commands_of_the_production_page_run_as_they_stand(database: str, bu
     page = page.replace("127.0.0.1:5432", f"127.0.0.1:{database_port}").replace("--port 5000", f"--port {port}")
     page = page.replace("--host=127.0.0.1 --username", f"--host=127.0.0.1 --port={database_port} --username")
     install, variables, server, backup, restore, gc, upgrade = re.findall(r"(?s)```bash\n(.*?)```", page)
-    assert install.startswith("pip install 'mlflow[auth]>=3.10,<4' 'psycopg[binary]' boto3")
+    assert install.startswith("pip install 'mlflow[auth]>=3.14,<4' 'psycopg[binary]' boto3")
     login = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": "choose-a-long-one"}
     environment = {
         **KEYS,
