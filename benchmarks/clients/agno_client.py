@@ -13,7 +13,10 @@ async def main() -> None:
         tools = toolkit.functions
 
         async def call(name: str, **arguments: object) -> str:
-            return str(await toolkit.session.call_tool(name, arguments))
+            try:
+                return str(await toolkit.session.call_tool(name, arguments))
+            except Exception as error:
+                return str(error)
 
         await call("log_run", experiment="c", run_name="r", metrics={"accuracy": 0.9})
         found = await call("search_runs", experiments=["c"])

@@ -4,14 +4,11 @@ import asyncio
 import json
 import sys
 
-try:
-    from pydantic_ai.mcp import MCPServerStdio
-except ImportError:  # Newer versions build on fastmcp.
-    from pydantic_ai.mcp import MCPToolset as MCPServerStdio
+from pydantic_ai.mcp import MCPToolset, StdioTransport
 
 
 async def main() -> None:
-    server = MCPServerStdio(sys.argv[1], args=sys.argv[2:], timeout=60)
+    server = MCPToolset(StdioTransport(command=sys.argv[1], args=sys.argv[2:]), init_timeout=60)
     async with server:
         tools = await server.list_tools()
         await server.direct_call_tool("log_run", {"experiment": "c", "run_name": "r", "metrics": {"accuracy": 0.9}})
