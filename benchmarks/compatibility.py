@@ -230,16 +230,20 @@ def conform(work: Path, revision: str) -> Outcome:
             [str(binary), str(command), *arguments], capture_output=True, text=True, timeout=SECONDS, cwd=folder
         )
     print(done.stdout[-6000:], done.stderr[-2000:], file=sys.stderr)
-    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-    totals = [line for line in lines if re.search(r"passed|failed", line, re.IGNORECASE)]
-    return Outcome(f"conformance {revision}", version, done.returncode == 0, (totals or lines or ["nothing"])[-1])
+    scored, _, rest = done.stdout.partition("Not scored")
+    total = next((line.strip() for line in scored.splitlines() if line.startswith("Total:")), "nothing was run")
+    failing = re.findall(r"✗ ([\w-]+) \((\w+)\)", rest)
+    named = ", ".join(f"{name} ({why})" for name, why in failing)
+    passed = done.returncode == 0 and total.startswith("Total:")
+    seen = f"every required scenario; failing and not scored: {named or 'none'}" if passed else total
+    return Outcome(f"conformance {revision}", version, passed, seen)
 
 
 @contextmanager
 def fixture_server():
     """The address of this server with the fixtures, over HTTP."""
-    command = [sys.executable, str(ROOT / "tests" / "compatibility" / "fixture_server.py")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "tests.compatibility.fixture_server"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
             yield process.stdout.readline().strip()
         finally:

@@ -29,6 +29,7 @@ from mcp_server.mlflow_integration.engine import open_engine
 from mcp_server.protocol import ProtocolServer
 from mcp_server.server import build_server
 from mcp_server.settings import Settings
+from tests.compatibility.input_fixtures import register_questions
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
@@ -45,6 +46,7 @@ def register(server: ProtocolServer) -> None:
     """The tools, resources and prompts that the suite names."""
     _tools(server)
     _resources_and_prompts(server)
+    register_questions(server)
 
 
 def _tools(server: ProtocolServer) -> None:
