@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from measure import Report, Rest, StdioServer, interleaved, median, mlflow_server, run, seconds, size
 
-from mcp_server.mlflow_integration.operations.runs import SAMPLE_POINTS
+from mcp_server.mlflow_integration.operations.metric_history import SAMPLE_POINTS
 
 STEPS = 10_000
 ROUNDS = 25

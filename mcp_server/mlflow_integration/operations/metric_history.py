@@ -13,8 +13,8 @@ from mcp_server.mlflow_integration.rest.tracking_api import BULK_INTERVAL_RUNS, 
 from mcp_server.suggestions import did_you_mean
 from mcp_server.untrusted import shown
 
-SAMPLE_POINTS: Final = 2_500
-"""Points of one curve that are asked of MLflow: the most that it samples; curves of fewer steps come whole."""
+SAMPLE_POINTS: Final = 1_000
+"""Points of one curve that are asked of MLflow: curves of fewer steps come whole, and the answer costs little more."""
 _SAMPLE_POINTS_SOME: Final = 500
 _SAMPLE_POINTS_MANY: Final = 200
 """The same when a call asks for several curves, or for more than _FEW_CURVES: 500 points are 50 kB of JSON."""
