@@ -33,6 +33,8 @@ def parameters(*types: str) -> Iterator[Any]:
     for tool in TOOLS.values():
         for name, schema in tool.parameters["properties"].items():
             kind = "enum" if "enum" in schema else schema.get("type")
+            if tool.fn_metadata.arg_model.model_fields[name].annotation is Any:
+                continue  # Whatever is sent is meant: the content of an artifact.
             if not types or kind in types:
                 yield pytest.param(tool, name, schema, id=f"{tool.name}.{name}")
 
@@ -137,7 +139,8 @@ def test_a_comma_separates_the_items_of_lists_whose_items_hold_none(name: str):
     """In lists of names and orders; not inside quotes."""
     for tool in TOOLS.values():
         schema = tool.parameters["properties"].get(name, {})
-        if schema.get("type") == "array":
+        # Names in a file of somebody's may hold commas; names in MLflow cannot.
+        if schema.get("type") == "array" and tool.name != "read_artifact":
             assert one(tool, name, "metrics.a DESC, params.`b,c`") == ("metrics.a DESC", "params.`b,c`")
 
 
