@@ -11,13 +11,15 @@ from typing import Any, get_type_hints
 import pytest
 from pydantic import TypeAdapter
 
-from mcp_server.errors import MlflowToolError
-from mcp_server.mlflow_integration.engine import Engine, engine_over
+from mcp_server.errors import MlflowToolError, UnreachableError
+from mcp_server.mlflow_integration.engine import Engine, engine_over, open_engine
 from mcp_server.mlflow_integration.entities import Dataset, Page
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 from mcp_server.mlflow_integration.rest.transport import Method, Params, Reply, Transport
+from mcp_server.settings import Settings
 from tests.conftest import connect
+from tests.reliability.faulty_server import faulty_server
 
 WRONG = ("text", "", 7, -1, 1.5, True, [], {}, [1], ["a", None], {"x": 1}, 10**40, "NaN", 1e308, None)
 """What stands in the place of a field; None is JSON's null."""
@@ -234,3 +236,13 @@ async def test_no_altered_reply_is_called_a_failure_of_this_server(mock_engine: 
                 result = await agent.client.call_tool(tool, dict(arguments))
                 assert "inside this server" not in result.content[0].text, (seed, tool)  # type: ignore[union-attr]
     assert altered > 100
+
+
+async def test_an_upload_that_a_sign_in_page_answers_is_reported():
+    """The page comes with status 200, as a successful upload does."""
+    async with faulty_server("sign-in page") as (address, requests):
+        engine = open_engine(Settings.load(tracking_uri=address))
+        with pytest.raises(UnreachableError, match="not MLflow's REST interface"):
+            await engine.api.upload_artifact("a" * 32, "a.txt", b"a")
+        await engine.aclose()
+    assert requests

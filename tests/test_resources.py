@@ -32,13 +32,12 @@ async def logged(agent: Any, name: str = "churn") -> dict[str, Any]:
 
 async def test_every_resource_is_listed_and_read_with_its_type(engine: Any, name: Any, logged_model: Any, era: str):
     """Ids in the URIs, JSON for records, the file's own type for artifacts."""
-    from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactsApi
 
     async with connect(engine, era) as agent:
         one = await logged(agent, name("churn"))
         model = name("model")
         await agent.ask("register_model", name=model, run=logged_model(engine), alias="champion")
-        await ArtifactsApi(engine.transports[0], "").upload(one["run_id"], "plot.png", PNG)
+        await engine.api.upload_artifact(one["run_id"], "plot.png", PNG)
         listed = {str(resource.uri) for resource in (await agent.client.list_resources()).resources}
         templates = {one.uri_template for one in (await agent.client.list_resource_templates()).resource_templates}
         assert listed == {uris.SERVER}

@@ -100,7 +100,7 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
         registering=Registering(registry_api, models, ModelSources(api, references, models)),
         promotions=Promotions(registry_api),
         artifacts=artifacts,
-        transfers=ArtifactTransfers(artifacts_api, artifacts, settings.allowed_folders),
+        transfers=ArtifactTransfers(api, artifacts, settings.allowed_folders),
         transports=(tracking,) if registry is tracking else (tracking, registry),
     )
 

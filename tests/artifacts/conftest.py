@@ -87,7 +87,7 @@ def filled(contents: dict[str, bytes]) -> Fill:
         api = ArtifactsApi(engine.transports[0], "MLflow")
         run = await engine.api.create_run(await engine.api.create_experiment(experiment, {}), "trained", 1, {})
         for path, content in contents.items():
-            await api.upload(run.run_id, path, content)
+            await engine.api.upload_artifact(run.run_id, path, content)
         assert len(await api.list_folder(ArtifactRoot("run", run.run_id))) == 7
         return run.run_id
 

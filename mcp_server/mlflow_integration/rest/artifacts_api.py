@@ -16,8 +16,6 @@ from mcp_server.mlflow_integration.rest.conversion import Json, listed
 from mcp_server.mlflow_integration.rest.error_responses import failure
 from mcp_server.mlflow_integration.rest.transport import Reply, StreamedReply
 
-UPLOAD_LIMIT: Final = 10 * 1024 * 1024
-"""Bytes that the server's upload-artifact endpoint takes. Source: MLflow server/handlers.py."""
 FOLDER_LIMIT: Final = 20_000
 """Entries of one folder that are read; more are not an answer for anybody."""
 
@@ -84,19 +82,6 @@ class ArtifactsApi(RestApi):
             if reply.status >= 400:
                 raise failure(Reply(reply.status, reply.headers, await _beginning(reply)), self._address)
             yield _content(reply)
-
-    async def upload(self, run_id: str, path: str, content: bytes) -> None:
-        """Writes one artifact with the server's own credentials; at most UPLOAD_LIMIT bytes."""
-        reply = await self._transport.request(
-            "POST",
-            "/ajax-api/2.0/mlflow/upload-artifact",
-            params={"run_uuid": run_id, "path": path},
-            content=content,
-            headers={"content-type": "application/octet-stream"},
-            idempotent=True,
-        )
-        if reply.status >= 400:
-            raise failure(reply, self._address)
 
 
 def _reading(root: ArtifactRoot, path: str) -> tuple[str, dict[str, str]]:

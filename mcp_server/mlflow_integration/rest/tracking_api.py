@@ -18,7 +18,7 @@ from mcp_server.mlflow_integration.rest.conversion import (
     point_of,
     run_of,
 )
-from mcp_server.mlflow_integration.rest.error_responses import failure, misdirected
+from mcp_server.mlflow_integration.rest.error_responses import failure, json_object, misdirected, not_mlflow
 from mcp_server.mlflow_integration.rest.fields import Json, listed, required_text, text
 
 ViewType = Literal["ACTIVE_ONLY", "DELETED_ONLY", "ALL"]
@@ -258,6 +258,9 @@ class TrackingApi(RestApi):
         )
         if reply.status >= 400:
             raise failure(reply, self._address)
+        # MLflow answers with nothing; a sign-in page answers 200 as well.
+        if reply.body.strip() and json_object(reply.body) is None:
+            raise not_mlflow(self._address)
 
     async def read_run_artifact(self, run_id: str, path: str, *, limit: int) -> bytes:
         """First `limit` bytes of a run's artifact."""

@@ -16,7 +16,7 @@ from mcp_server.mlflow_integration.operations.files.folders import files_in, ope
 from mcp_server.mlflow_integration.operations.files.uploads import read_upload, upload_names
 from mcp_server.mlflow_integration.operations.run_content import artifact_path
 from mcp_server.mlflow_integration.operations.threads import in_thread, off_the_loop
-from mcp_server.mlflow_integration.rest.artifacts_api import UPLOAD_LIMIT, ArtifactsApi
+from mcp_server.mlflow_integration.rest.tracking_api import UPLOAD_LIMIT, TrackingApi
 from mcp_server.untrusted import shown
 
 FILES_PER_CALL: Final = 1_000
@@ -41,7 +41,7 @@ class Transferred:
 class ArtifactTransfers:
     """Uploads and downloads of one MLflow. `folders` are the allowed ones."""
 
-    def __init__(self, api: ArtifactsApi, artifacts: Artifacts, folders: Sequence[Path]) -> None:
+    def __init__(self, api: TrackingApi, artifacts: Artifacts, folders: Sequence[Path]) -> None:
         self._api = api
         self._artifacts = artifacts
         self._folders = tuple(folders)
@@ -60,7 +60,7 @@ class ArtifactTransfers:
         run_id = _run_id(place)
         path = artifact_path(path)
         replaced = await self._existing(place, [path])
-        await self._api.upload(run_id, path, data)
+        await self._api.upload_artifact(run_id, path, data)
         return Transferred((Artifact(path, False, len(data)),), replaced=replaced)
 
     async def log_files(
@@ -81,7 +81,7 @@ class ArtifactTransfers:
         for path, source in named.items():
             await progress(len(done), len(named), path)
             data = await off_the_loop(lambda source=source: read_upload(source, self._folders))
-            await self._api.upload(run_id, path, data)
+            await self._api.upload_artifact(run_id, path, data)
             done.append(Artifact(path, False, len(data)))
         return Transferred(tuple(done), skipped, replaced)
 
