@@ -22,7 +22,7 @@ from tests.conftest import free_port
 BOUND_SECONDS = 120
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """`mcp-server-mlflow` with its output in pipes."""
     return subprocess.run(
         [sys.executable, "-m", "mcp_server", *arguments],
@@ -31,6 +31,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         timeout=BOUND_SECONDS,
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
+        cwd=cwd,
     )
 
 
@@ -86,7 +87,7 @@ def test_an_unknown_toolset_stops_the_server_with_a_sentence():
 def test_check_creates_nothing(tmp_path: Path):
     """On a machine where nothing is set up: the person's private store, which is not there yet, and status 0."""
     data = tmp_path / "data"
-    said = run("check", MLFLOW_MCP_DATA_DIR=str(data))
+    said = run("check", cwd=tmp_path, MLFLOW_MCP_DATA_DIR=str(data))
     which, why, missing, tools = said.stdout.splitlines()
     assert which == f"MLflow: sqlite:///{data}/mlflow.db"
     assert "a private one is used" in why

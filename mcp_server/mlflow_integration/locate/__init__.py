@@ -48,8 +48,8 @@ _DEPENDENCY_FILES: Final = (
 """Where a project says that it needs MLflow; patterns of file names."""
 
 SUPPORTED: Final = (
-    "Supported are http(s)://host:port of a tracking server, sqlite:///path/mlflow.db, and postgresql://, mysql:// "
-    "and mssql:// databases, and databricks; MLFLOW_MOCK_MODE=true needs none of them."
+    "Supported: http(s)://host:port of a tracking server, sqlite:///path/mlflow.db, postgresql://, mysql:// and "
+    "mssql:// databases, and databricks. MLFLOW_MOCK_MODE=true needs no address."
 )
 
 
@@ -211,7 +211,7 @@ def _address(given: str, variable: str) -> _Address:
         return unusable(f"a database is given as a URI; write sqlite:///{uri}")
     if re.search(r"[/\\]", uri) or Path(uri).is_dir():
         return _file_store(Path(uri), f"{variable} is {shown!r}")
-    return unusable(f"this is no address of an MLflow. {SUPPORTED}")
+    return unusable(f"this is not the address of an MLflow store. {SUPPORTED}")
 
 
 def _with_installed_driver(uri: str, scheme: str) -> str:
