@@ -193,7 +193,7 @@ def test_two_local_databases_are_one_store_with_two_uris():
         ("databricks-uc", "not supported by this version"),
         ("uc:http://host", "not supported by this version"),
         ("foo://bar", "MLFLOW_TRACKING_URI is 'foo://bar': this kind of address is not supported"),
-        ("not a uri", "this is no address of an MLflow. Supported are http(s)://"),
+        ("not a uri", "this is not the address of an MLflow store. Supported: http(s)://"),
         ("http://", "cannot be read as an address"),
         ("http://host:port", "cannot be read as an address"),
         ("localhost:5000", "write http://localhost:5000"),

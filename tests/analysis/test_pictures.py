@@ -63,7 +63,9 @@ def test_curves_of_many_runs_are_told_apart_by_the_best():
     assert len(found) > 20
     rest = len(found) - 7
     assert chart.hint == f"7 curves are coloured, the best by val_accuracy; the other {rest} are grey."
-    assert chart.description.startswith("Line chart over steps. val_accuracy of 50 runs: lowest at the end healthy-")
+    assert chart.description.startswith(
+        f"Line chart over steps. val_accuracy of {len(found)} runs: lowest at the end healthy-"
+    )
     drawn(chart)
 
 
