@@ -9,9 +9,10 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, cast
+from functools import partial
+from typing import Any, Final, Generic, TypeVar, cast
 
 from mcp_server.errors import InvalidInputError
 
@@ -21,6 +22,17 @@ _MARK: Final = "p1."
 """Begins every token of ours; without it a token is MLflow's own."""
 _LONGEST_TOKEN: Final = 4_000
 _LARGEST_PAGE: Final = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Window(Generic[T]):
+    """A part of one page."""
+
+    items: tuple[T, ...]
+    resume: Callable[[int], str]
+    """From the number of rows shown to the token of what follows them."""
+    next_page_token: str
+    """What follows all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,13 @@ class Cursor:
         if self.offset + shown < page_length:
             return self._token(self.page_token, self.offset + shown, page_size)
         return self._token(next_token, 0, 0) if next_token else ""
+
+    def window(self, items: Sequence[T], next_token: str, max_results: int) -> Window[T]:
+        """The rows of MLflow's page that are shown now; it was asked for `request_size(max_results)` rows."""
+        shown = self.rest(items)[:max_results]
+        length, size = len(items), self.request_size(max_results)
+        resume = partial(self.after, page_length=length, page_size=size, next_token=next_token)
+        return Window(tuple(shown), resume, resume(len(shown)))
 
     def _token(self, page_token: str, offset: int, page_size: int) -> str:
         content = [page_token, offset, page_size, self.query, self.time]

@@ -84,6 +84,9 @@ def _say_what_is_left_out(
     if page is not None and resume is not None:
         structured["next_page_token"] = resume(page.count())
         advice = "next_page_token continues after the last row shown."
+    elif page is not None and structured.pop("next_page_token", None):
+        # That page would begin behind the rows that are left out here.
+        advice = "Repeat the call with a smaller max_results to page through all of them."
     said = f"Left out to stay below {limit:,} characters: {listed}{more}. {advice}"
     structured["hint"] = clip(f"{structured['hint']} {said}" if structured.get("hint") else said, 3_000)
 

@@ -11,7 +11,7 @@ from mcp_server.mlflow_integration.entities import ModelVersion, RegisteredModel
 from mcp_server.mlflow_integration.operations.models.promotion_history import PromotionEvent
 from mcp_server.mlflow_integration.operations.models.registering import Registered
 from mcp_server.mlflow_integration.operations.models.registry import Registry
-from mcp_server.rendering import Table, moment
+from mcp_server.rendering import Table, moment, pairs_text
 from mcp_server.tools._views import run_cell, shown_tags
 
 METRIC_COLUMNS: Final = 6
@@ -44,7 +44,7 @@ def _version_row(version: ModelVersion, run: Run | None, metrics: Sequence[str])
         *(run_cell(run, metric) if run else "" for metric in metrics),
         ", ".join(dataset.name for dataset in run.datasets) if run else "",
         run.tags.get(tag_names.GIT_COMMIT, "")[:12] if run else "",
-        ", ".join(f"{key}={value}" for key, value in shown_tags(version.tags).items()),
+        pairs_text(shown_tags(version.tags)),
         version.description,
     ]
 

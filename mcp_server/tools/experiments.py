@@ -9,7 +9,8 @@ from pydantic import Field
 
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Experiment
-from mcp_server.rendering import Record, Table, moment
+from mcp_server.paging import Cursor
+from mcp_server.rendering import Record, Table, moment, pairs_text
 from mcp_server.tools._confirm import Question
 from mcp_server.tools._context import Experiments
 from mcp_server.tools._params import (
@@ -40,26 +41,27 @@ async def search_experiments(
 
     For the runs inside one use search_runs.
     """
-    page = await experiments.search(
+    cursor = Cursor.read(page_token, name_contains, filter_string, order_by, deleted)
+    found = await experiments.search(
         name_contains,
         filter_string=filter_string,
         order_by=order_by,
-        max_results=max_results,
-        page_token=page_token,
+        max_results=cursor.request_size(max_results),
+        page_token=cursor.page_token,
         view_type="DELETED_ONLY" if deleted else "ACTIVE_ONLY",
     )
+    page = cursor.window(found.items, found.next_page_token, max_results)
     rows = [
         [e.experiment_id, e.name, moment(e.last_update_time), e.tags.get(tag_names.NOTE, ""), _tag_text(e)]
         for e in page.items
     ]
     columns = ["experiment_id", "name", "last_update", "description", "tags"]
-    kept = [i for i in range(len(columns)) if i < 3 or any(row[i] for row in rows)]
     hint = ""
     if page.next_page_token:
         hint = "There are more; pass next_page_token as page_token."
     elif not rows and not page_token:
         hint = "No experiment matches; without arguments this lists all. log_run makes one by naming it."
-    return Table([columns[i] for i in kept], [[row[i] for i in kept] for row in rows], page.next_page_token, hint)
+    return Table(columns, rows, page.next_page_token, hint, resume=page.resume).without_empty(keep=3)
 
 
 async def create_experiment(
@@ -129,4 +131,4 @@ def _record(experiments: Experiments, experiment: Experiment) -> Record:
 
 
 def _tag_text(experiment: Experiment) -> str:
-    return ", ".join(f"{key}={value}" for key, value in shown_tags(experiment.tags).items())
+    return pairs_text(shown_tags(experiment.tags))

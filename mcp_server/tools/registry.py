@@ -16,6 +16,7 @@ from mcp_server.mlflow_integration.operations.models.promotion import VERSIONS_S
 from mcp_server.mlflow_integration.operations.models.promotion_history import Pointer, pointer_of, pointers_of
 from mcp_server.mlflow_integration.operations.models.registering import Deletion
 from mcp_server.mlflow_integration.operations.models.registry import Registry as RegistryOperations
+from mcp_server.paging import Cursor
 from mcp_server.rendering import Record, Table, moment
 from mcp_server.tools._comparison import side_by_side
 from mcp_server.tools._confirm import Question
@@ -60,15 +61,21 @@ async def search_models(
     page_token: PageToken = "",
 ) -> Table:
     """List which models are registered or find some, with newest version and aliases such as champion or production."""
-    page = await registry.search_models(
-        name_contains, filter_string=filter_string, order_by=order_by, max_results=max_results, page_token=page_token
+    cursor = Cursor.read(page_token, name_contains, filter_string, order_by)
+    found = await registry.search_models(
+        name_contains,
+        filter_string=filter_string,
+        order_by=order_by,
+        max_results=cursor.request_size(max_results),
+        page_token=cursor.page_token,
     )
+    page = cursor.window(found.items, found.next_page_token, max_results)
     rows = [[m.name, newest_version(m), alias_list(m), moment(m.last_update_time), m.description] for m in page.items]
     hint = ""
     if not rows and not page_token:
         hint = "No registered model matches; without arguments this lists all. register_model makes one from a run."
     columns = ["name", "latest_version", "aliases", "last_update", "description"]
-    return Table(columns, rows, page.next_page_token, hint).without_empty(keep=4)
+    return Table(columns, rows, page.next_page_token, hint, resume=page.resume).without_empty(keep=4)
 
 
 async def get_model(

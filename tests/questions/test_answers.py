@@ -162,3 +162,32 @@ async def test_pages_of_runs_hold_every_run_once(mock_engine: Engine, most: int,
     assert len(found) > 1 or most == 1_000
     if "columns" in more:
         assert len(found) > 1, "the budget did cut"
+
+
+@pytest.mark.parametrize("tool", ["search_experiments", "search_models"])
+async def test_pages_of_experiments_and_models_hold_every_one_once(mock_engine: Engine, tool: str):
+    """Long descriptions cut the answers, and the pages go on with the first one that was left out."""
+    names = [f"place-{i:03}" for i in range(230)]
+    async with connect(mock_engine) as agent:
+        if tool == "search_experiments":
+            for one in names:
+                await agent.ask("create_experiment", name=one, description="x" * 190, tags={"note": "a, reviewed=yes"})
+        else:
+            await agent.ask("search_models")
+            for one in names:
+                await mock_engine.registry._api.create_registered_model(one, "x" * 190)  # pyright: ignore[reportPrivateUsage]
+        cut = await pages(agent, tool, "name", name_contains="place", max_results=1_000)
+        small = await pages(agent, tool, "name", name_contains="place", max_results=60)
+    for found in (cut, small):
+        assert len(found) > 1
+        assert sorted(one for page in found for one in page) == names
+
+
+async def test_two_tags_are_told_from_one_in_a_table(mock_engine: Engine):
+    """A tag whose value looks like a further tag is quoted."""
+    async with connect(mock_engine) as agent:
+        await agent.ask("create_experiment", name="one", tags={"note": "a, reviewed=yes"})
+        await agent.ask("create_experiment", name="two", tags={"note": "a", "reviewed": "yes"})
+        rows = {row["name"]: row["tags"] for row in await agent.rows("search_experiments")}
+    assert rows["one"] == 'note="a, reviewed=yes"'
+    assert rows["two"] == "note=a, reviewed=yes"
