@@ -288,3 +288,11 @@ async def test_a_gate_that_does_not_hold_keeps_the_alias_where_it_is(mock_engine
     assert row[1] == "failed"
     assert row[-1]
     assert "aliases" not in model
+
+
+async def test_a_name_that_no_filter_can_hold_is_still_compared_with_the_others(mock_engine: Engine, logged_model: Any):
+    """MLflow's filters have no way to write both kinds of quotes in one text."""
+    async with connect(mock_engine) as agent:
+        await agent.ask("search_experiments")  # Opens the store.
+        made = await agent.ask("register_model", name="a`b'c\"d", run=logged_model(mock_engine))
+    assert (made["name"], made["version"]) == ("a`b'c\"d", "1")

@@ -109,7 +109,7 @@ class Registry:
         try:
             same = await self._api.search_registered_models(filter_string=f"name ILIKE {quoted(name)}", max_results=10)
         except InvalidInputError:
-            same = Page[RegisteredModel](())  # A name that no filter can hold; the list below may still have it.
+            same: Page[RegisteredModel] = Page(())  # A name that no filter can hold; the list below may still have it.
         listed = await self._api.search_registered_models(max_results=NAMES_COMPARED)
         return list(dict.fromkeys(model.name for model in (*same.items, *listed.items)))
 
