@@ -203,7 +203,7 @@ def node_package(work: Path, library: Library) -> tuple[Path, str]:
 
 
 def inspect(work: Path) -> Outcome:
-    """The Inspector's command line: list the tools, call one, and see a refusal."""
+    """The Inspector's command line: list tools, resources and prompts over stdio; call, read and get one of each."""
     folder, version = node_package(work, Library("inspector", (INSPECTOR,), "", node=True))
     binary = node(work)
     command = folder / "node_modules" / ".bin" / "mcp-inspector"
@@ -213,10 +213,22 @@ def inspect(work: Path) -> Outcome:
     listed = run([*base, *strict, *server, "--method", "tools/list"], path=binary.parent)
     tools = json.loads(listed[listed.index("{") :])
     count = len((tools.get("result") or tools)["tools"])
-    called = run([*base, *server, "--method", "tools/call", "--tool-name", "get_server_info"], path=binary.parent)
-    passed = count > 20 and "mlflow" in called
+
+    def ask(*arguments: str) -> str:
+        return run([*base, *server, "--method", *arguments], path=binary.parent)
+
+    passed = (
+        count > 20
+        and "mlflow" in ask("tools/call", "--tool-name", "get_server_info")
+        and "mlflow://server" in ask("resources/list")
+        and "mlflow://runs/{run_id}" in ask("resources/templates/list")
+        and "mock" in ask("resources/read", "--uri", "mlflow://server")
+        and "weekly_report" in ask("prompts/list")
+        and "rank_runs" in ask("prompts/get", "--prompt-name", "weekly_report")
+    )
     mode = "with --strict" if strict else "it has no --strict"
-    return Outcome("MCP Inspector", version, passed, f"{count} tools listed, one called, {mode}")
+    seen = f"{count} tools listed, one called; resources and prompts listed and read; {mode}"
+    return Outcome("MCP Inspector", version, passed, seen)
 
 
 def conform(work: Path, revision: str) -> Outcome:
