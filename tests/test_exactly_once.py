@@ -49,7 +49,7 @@ async def assert_complete(engine: Engine, run: dict[str, Any]) -> None:
     assert len(run["params"]) == 150
     assert run["tags"] == {"team": "vision"}
     assert run["metrics"]["accuracy"] == 0.9
-    assert run["datasets"] == ["churn-2026 abc"]
+    assert run["datasets"] == ["churn-2026 digest abc"]
     assert await engine.api.read_run_artifact(run["run_id"], "notes.md", limit=10) == b"text"
     points = await engine.api.metric_history_sample(
         [run["run_id"]], "loss", max_results=2_000, start_step=None, end_step=None
