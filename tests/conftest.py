@@ -44,6 +44,16 @@ def _no_settings_of_the_person(tmp_path_factory: pytest.TempPathFactory) -> Iter
     os.environ.update(kept)
 
 
+@pytest.fixture(autouse=True)
+def _no_variables_of_another_test() -> Iterator[None]:
+    """MLflow keeps the store and the experiment that a script chose in the environment."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
+    yield
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a real `mlflow server` on a free loopback port."""

@@ -220,6 +220,6 @@ async def test_the_whole_workflow_over_stdio(era: str, trained: tuple[str, str])
     assert [row["run_id"] for row in found] == [runs[1]]
     assert [row["run_id"] for row in ranked] == [runs[1], runs[0]]
     assert compared["params"]["rows"] == [["lr", "0.05", "0.1"]]
-    assert curve["rows"][0][curve["columns"].index("points")] == "30"
+    assert curve["rows"][0][curve["columns"].index("points")] == 30
     assert (promoted["promoted"], refused["promoted"]) == (True, False)
     assert model["aliases"] == {"champion": version}

@@ -31,6 +31,7 @@ from benchmarks.measure import mlflow_server
 from mcp_server.mlflow_integration.engine import Engine, open_engine
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.run_content import run_content
+from mcp_server.mlflow_integration.operations.searching.run_search import RunQuery
 from mcp_server.mlflow_integration.operations.writing.run_drafts import RunDraft
 from mcp_server.settings import Settings
 
@@ -112,9 +113,8 @@ def kill_one(uri: str, key: str, after_seconds: float) -> bool:
 
 
 async def runs_of(engine: Engine, key: str) -> list[Run]:
-    page = await engine.tracking.search_runs(
-        [EXPERIMENT], filter_string=f"tags.`mcp.request_key` = '{key}'", max_results=9
-    )
+    query = RunQuery((EXPERIMENT,), f"tags.`mcp.request_key` = '{key}'")
+    page = await engine.tracking.search_runs(query, max_results=9)
     return list(page.runs)
 
 
