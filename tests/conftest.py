@@ -46,9 +46,12 @@ def _no_settings_of_the_person(tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(autouse=True)
 def _no_variables_of_another_test() -> Iterator[None]:
-    """MLflow keeps the store and the experiment that a script chose in the environment."""
+    """MLflow keeps the store and the experiment that a script chose in the process and in the environment."""
     before = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
     yield
+    for setter in ("set_tracking_uri", "set_registry_uri"):
+        if choose := getattr(sys.modules.get("mlflow"), setter, None):
+            choose(None)
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         del os.environ[name]
     os.environ.update(before)
