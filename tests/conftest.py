@@ -52,6 +52,8 @@ def _no_variables_of_another_test() -> Iterator[None]:
     for setter in ("set_tracking_uri", "set_registry_uri"):
         if choose := getattr(sys.modules.get("mlflow"), setter, None):
             choose(None)
+    if fluent := sys.modules.get("mlflow.tracking.fluent"):
+        fluent._active_experiment_id = None  # What mlflow.set_experiment chose; MLflow has no way to take it back.
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         del os.environ[name]
     os.environ.update(before)
