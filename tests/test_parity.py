@@ -43,7 +43,7 @@ async def _script(agent: Agent, model: str) -> AsyncIterator[Answer]:
             "log_run",
             experiment=place,
             run_name=name,
-            params={"lr": 0.1 * (number + 1), "seed": number % 2, "model": "cnn"},
+            params={"lr": 0.1 * (number + 1), "seed": 7_000 + number % 2, "model": "cnn"},
             metrics={"accuracy": 0.5 + number / 10, "loss": [[step, 1 / (step + number + 1)] for step in range(40)]},
             tags={"team": "vision"},
             datasets=[{"name": "train", "digest": "abc", "context": "training"}],
