@@ -124,6 +124,9 @@ def _masked(answers: list[Answer]) -> list[Answer]:
 
     masked: list[Answer] = []
     for tool, text, structured in answers:
+        if tool == "export_runs":  # the file holds durations, whose digits differ from store to store
+            text = re.sub(r"(?m)^bytes: \d+$", "bytes: <size>", text)
+            structured = {**structured, "bytes": "<size>"}
         lines = [mask(line) for line in text.splitlines() if not line.startswith("url: ")]
         masked.append((tool, "\n".join(lines), walk(structured)))
     return masked
