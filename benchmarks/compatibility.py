@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from page import write_part
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 DRIVERS = HERE / "clients"
-PAGE = ROOT / "docs" / "compatibility.md"
 SECONDS = 900
 """Longest time of one installation or run."""
 
@@ -59,29 +60,6 @@ LIBRARIES = (
 INSPECTOR = "@modelcontextprotocol/inspector@2"
 CONFORMANCE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
 REVISIONS = ("2025-11-25", "2026-07-28")
-
-HOSTS = """\
-## Known bugs of hosts
-
-What a host does with a correct answer is not in a server's hands. Where this server could, it avoids the bug.
-
-| host | what it does | what this server does about it |
-| --- | --- | --- |
-| Claude Desktop | Sends lists and mappings as JSON text; gives the model the text half of a result. | Reads \
-JSON text for every list and mapping; both halves carry the same facts. |
-| Claude Code | Gives the model the structured half alone, without an image beside it; cuts descriptions at 2,048 \
-characters. | \
-Answers with an image carry no structured half; descriptions are shorter. |
-| Gemini API | Refuses a whole list of tools for one empty text in an enum; older versions also for a mapping without \
-properties. | No enum has an empty text. Params, tags and metrics are mappings of free names and stay so; hosts send \
-them through `parametersJsonSchema`. |
-| OpenAI strict mode | Takes no mapping of free names; sends null for what is left out. | null is left out \
-everywhere; the test of the tool list names the tools that cannot be strict. |
-| llama.cpp and hosts on its grammars | Refuse a schema with a text limit above 2,000. | No such limit is published; \
-longer ones are checked when a tool is called. |
-| Cursor, VS Code | Cut or refuse names of server and tool of more than 60 or 64 characters. | The longest name fits \
-with a prefix. |
-"""
 
 
 @dataclass(frozen=True)
@@ -118,26 +96,23 @@ def main() -> int:
         one = outcomes[-1]
         print(f"{'ok  ' if one.passed else 'FAIL'} {one.name} {one.version}: {one.seen}", flush=True)
     if not arguments.only and not arguments.install_only:
-        PAGE.write_text(page(outcomes), encoding="utf-8")
+        write_part("clients", table(outcomes))
     return 0 if all(one.passed for one in outcomes) else 1
 
 
-def page(outcomes: Sequence[Outcome]) -> str:
+def table(outcomes: Sequence[Outcome]) -> str:
     commit = run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]).strip()
     today = datetime.now(timezone.utc).strftime("%Y-%m-%d")
     lines = [
-        "# Clients, hosts and the protocol",
-        "",
         f"Written by `benchmarks/compatibility.py` on {today}, at commit {commit}. Every client starts the server as a "
-        "process in mock mode, lists the tools, logs a run, finds it again, and reads the refusal of a wrong argument.",
+        "process in mock mode, lists and converts the tools, logs a run, finds it again, and reads the refusal of a "
+        "wrong argument.",
         "",
         "| client or judge | version | passed | what was seen |",
         "| --- | --- | --- | --- |",
         *(f"| {o.name} | {o.version} | {'yes' if o.passed else 'no'} | {o.seen} |" for o in outcomes),
-        "",
-        HOSTS,
     ]
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
 
 
 def drive(library: Library, work: Path, install_only: bool) -> Outcome:
@@ -155,8 +130,9 @@ def drive(library: Library, work: Path, install_only: bool) -> Outcome:
     began = time.monotonic()
     answer = run([*command, sys.executable, "-m", "mcp_server", "--mock-mode"])
     seen = json.loads(answer.strip().splitlines()[-1])
-    passed = seen["tools"] > 20 and "accuracy" in seen["found"] and "expected a whole number" in seen["refusal"]
-    text = f"{seen['tools']} tools; run logged and found; refusal read; {time.monotonic() - began:.0f} s"
+    tools = len(seen["parameters"]) if "parameters" in seen else seen["tools"]
+    passed = tools > 20 and "accuracy" in seen["found"] and "expected a whole number" in seen["refusal"]
+    text = f"{tools} tools; run logged and found; refusal read; {time.monotonic() - began:.0f} s"
     return Outcome(library.package, version, passed, text if passed else f"`{json.dumps(seen)[:200]}`")
 
 

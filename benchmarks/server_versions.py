@@ -26,6 +26,7 @@ from typing import Any
 import anyio
 import httpx2
 from mcp.client import Client
+from page import write_part
 
 from mcp_server.mlflow_integration.engine import open_engine
 from mcp_server.server import build_server
@@ -39,8 +40,6 @@ PREFIXED = ("2.22.5", "3.17.2")
 """Also started with --static-prefix, and reached by both addresses."""
 
 START_SECONDS = 180
-PAGE = Path(__file__).parent.parent / "docs" / "compatibility.md"
-BEGIN, END = "<!-- server versions: begin -->", "<!-- server versions: end -->"
 MLMODEL = "flavors:\n  python_function:\n    loader_module: mlflow.sklearn\n"
 
 
@@ -228,9 +227,7 @@ def main() -> None:
             "On Python 3.11 all of these install (those before 3.11\nwith `setuptools<80` and `sqlalchemy<2.1`). "
             "A server with `--static-prefix` is reached at the address of its UI; its root does not\ntell the prefix."
         )
-        text = PAGE.read_text() if PAGE.exists() else f"# Compatibility\n\n## MLflow servers\n\n{BEGIN}\n{END}\n"
-        before, rest = text.split(BEGIN)
-        PAGE.write_text(f"{before}{BEGIN}\n{words}\n\n{table(found)}\n{END}{rest.split(END)[1]}")
+        write_part("servers", f"{words}\n\n{table(found)}\n")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import mcp_server
 from mcp_server.settings import SAFETY, Settings, variable_of
 from mcp_server.tools import TOOLSETS
 from mcp_server.tools._define import Definition
-from tests.snapshots import assert_matches
+from tests.snapshots import assert_matches, with_generated
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,10 +35,7 @@ GROUPS = {
 def test_the_tables_of_the_readme_are_those_of_the_code():
     """Tools from their docstrings, variables from Settings."""
     parts = {"tools": _tool_table(), "settings": _settings_table()}
-    between = r"(?s)(<!-- generated: (\w+) -->\n).*?(<!-- end -->)"
-    expected = re.sub(between, lambda found: found[1] + parts.pop(found[2]) + found[3], README)
-    assert not parts, "the README lacks the markers of these parts"
-    assert_matches("../../README.md", expected)
+    assert_matches("../../README.md", with_generated("../../README.md", parts))
 
 
 def test_the_example_of_env_lists_every_setting_once_with_its_default():

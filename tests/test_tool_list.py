@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,9 +10,13 @@ from jsonschema import Draft7Validator, Draft202012Validator
 
 from mcp_server.tools import TOOLSETS
 from mcp_server.tools._define import Definition, build
+from tests.compatibility.strict_form import schemas, strict_table, without_strict_form
+from tests.snapshots import assert_matches, with_generated
 
 DEFINITIONS: dict[str, Definition] = {d.name: d for definitions in TOOLSETS.values() for d in definitions}
 TOOLS = {name: build(definition, 45.0) for name, definition in DEFINITIONS.items()}
+
+PAGE = "../../docs/compatibility.md"
 
 REPETITIONS = 2_000
 """Largest count in a grammar of llama.cpp. Source: MAX_REPETITION_THRESHOLD in llama-grammar.cpp."""
@@ -24,23 +27,6 @@ GEMINI_KEYS = {
 """Keywords of the Gemini API's Schema; additionalProperties is dropped by its converters."""
 PREFIXES = ("mcp__mlflow__", "mcp__plugin_mcp-server-mlflow_mlflow__", "mlflow-", "mcp_mlflow_")
 """What Claude Code (alone and for a plugin), Cursor and VS Code put before a name."""
-
-
-def schemas(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A schema and every schema inside it."""
-    yield schema
-    for part in [*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")]:
-        if isinstance(part, dict):
-            yield from schemas(part)
-
-
-def without_strict_form(schema: dict[str, Any]) -> list[str]:
-    """Why a schema cannot be made strict for OpenAI: every object must name all of its properties."""
-    return [
-        name
-        for name, parameter in schema["properties"].items()
-        if any(part.get("type") == "object" and "properties" not in part for part in schemas(parameter))
-    ]
 
 
 @pytest.mark.parametrize("name", TOOLS)
@@ -100,6 +86,12 @@ def test_the_tools_that_cannot_be_strict_for_openai_are_those_with_free_names():
     }
     assert all(set(reasons) <= free for reasons in loose.values()), loose
     assert sum(not reasons for reasons in loose.values()) > len(loose) / 2
+
+
+def test_the_page_on_compatibility_lists_which_tools_can_be_strict_and_why_not():
+    """Generated, because whoever chooses strict mode wants to know before the provider refuses a tool."""
+    table = strict_table({name: tool.parameters for name, tool in TOOLS.items()})
+    assert_matches(PAGE, with_generated(PAGE, {"strict": table}))
 
 
 def _mappings(schema: dict[str, Any]) -> set[str]:
