@@ -94,7 +94,7 @@ async def _script(agent: Agent, model: str) -> AsyncIterator[Answer]:
     yield await call("delete_experiment", experiment=other)
 
 
-def _masked(answers: list[Answer]) -> list[Answer]:
+def masked(answers: list[Answer]) -> list[Answer]:
     """The answers with ids by the order in which they appear, without times and links."""
     whole = json.dumps(answers)
     run_ids = list(dict.fromkeys(re.findall(r"\b[0-9a-f]{32}\b", whole)))
@@ -153,7 +153,7 @@ async def test_every_tool_answers_alike_on_every_store(mlflow_server: str, tmp_p
     for kind, chosen in stores.items():
         (tmp_path / kind).mkdir()
         settings = Settings.load(**chosen, toolsets="all", allowed_folders=str(tmp_path / kind))
-        answers[kind] = _masked(await _answers(settings))
+        answers[kind] = masked(await _answers(settings))
     called = {tool for tool, _, _ in answers["mock"]}
     assert called == {one.name for tools in TOOLSETS.values() for one in tools} - NOT_COMPARED
     for kind in ("sqlite", "server"):

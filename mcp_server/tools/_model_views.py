@@ -12,6 +12,7 @@ from mcp_server.mlflow_integration.operations.models.promotion_history import Pr
 from mcp_server.mlflow_integration.operations.models.registering import Registered
 from mcp_server.mlflow_integration.operations.models.registry import Registry
 from mcp_server.rendering import Table, moment, pairs_text
+from mcp_server.tools._datasets import dataset_text
 from mcp_server.tools._views import run_cell, shown_tags
 
 METRIC_COLUMNS: Final = 6
@@ -97,7 +98,7 @@ def lineage_facts(run: Run | None, files: ModelFiles) -> dict[str, Any]:
         "git_commit": run.tags.get(tag_names.GIT_COMMIT) if run else "",
         "metrics": dict(run.metrics) if run else {},
         "params": dict(run.params) if run else {},
-        "datasets": [" ".join(filter(None, [d.name, d.digest, d.context])) for d in run.datasets] if run else [],
+        "datasets": [dataset_text(dataset) for dataset in run.datasets] if run else [],
         "signature": {"inputs": files.inputs, "outputs": files.outputs},
         "environment": {
             "python": files.python,

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from mcp_server.analysis.diagnosis.run_findings import reasons_in_tags
 from mcp_server.mlflow_integration import tags as tag_names
-from mcp_server.mlflow_integration.entities import Dataset, Run
+from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.run_surroundings import Surroundings
 from mcp_server.rendering import LongText, Record, Table, duration, moment
+from mcp_server.tools._datasets import dataset_text
 from mcp_server.tools._run_table import matching_columns
 from mcp_server.tools._views import run_cell, shown_tags
 from mcp_server.untrusted import clip, shown
@@ -32,7 +33,7 @@ def run_record(run: Run, around: Surroundings, *, experiment: str, url: str) -> 
         "metrics": dict(run.metrics),
         "params": params,
         "tags": tags,
-        "datasets": [_dataset_text(dataset) for dataset in run.datasets],
+        "datasets": [dataset_text(dataset) for dataset in run.datasets],
         "logged_models": list(run.logged_model_ids),
         "registered_versions": [
             " ".join(filter(None, [f"{version.name} v{version.version}", *(f"@{alias}" for alias in version.aliases)]))
@@ -83,11 +84,6 @@ def _short(values: Mapping[str, str], kind: str) -> tuple[dict[str, str], list[s
 def _why_failed(run: Run) -> list[str]:
     """What the tags of a run that did not finish well say about it."""
     return reasons_in_tags(run.tags) if run.status in ("FAILED", "KILLED") else []
-
-
-def _dataset_text(dataset: Dataset) -> str:
-    digest = f"digest {dataset.digest}" if dataset.digest else ""
-    return " ".join(filter(None, [dataset.name, digest, f"({dataset.context})" if dataset.context else ""]))
 
 
 def _children(around: Surroundings) -> Table | None:

@@ -155,10 +155,28 @@ class ArtifactTransfers:
         return sources, tuple(skipped)
 
     async def _existing(self, place: ArtifactPlace, paths: Sequence[str]) -> tuple[str, ...]:
-        there: set[str] = set()
-        for parent in {path.rpartition("/")[0] for path in paths}:
-            there |= {one.path for one in await self._artifacts.folder(place, parent)}
-        return tuple(path for path in paths if path in there)
+        """The paths that are files already, which an upload replaces.
+
+        Raises: InvalidInputError: a path is a folder, or a folder above it is a file.
+        """
+        folders: dict[str, dict[str, Artifact]] = {}
+        there: list[str] = []
+        for path in paths:
+            parts = path.split("/")
+            for depth in range(len(parts)):
+                above, here = "/".join(parts[:depth]), "/".join(parts[: depth + 1])
+                if above not in folders:
+                    folders[above] = {one.path: one for one in await self._artifacts.folder(place, above)}
+                found = folders[above].get(here)
+                if found is None:
+                    break
+                if found.is_dir and here == path:
+                    raise InvalidInputError(f"'{shown(path)}' is a folder of {place.label}; name a file in it.")
+                if not found.is_dir and here != path:
+                    raise InvalidInputError(f"'{shown(here)}' is a file of {place.label}, so nothing can be below it.")
+                if here == path:
+                    there.append(path)
+        return tuple(there)
 
 
 def _run_id(place: ArtifactPlace) -> str:
