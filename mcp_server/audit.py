@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from mcp_server.errors import SettingsError
 from mcp_server.mlflow_integration.rest.api import counted_requests
+from mcp_server.redaction import redact
 from mcp_server.untrusted import shown
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class AuditLog:
                 )
 
     def _write(self, entry: Mapping[str, Any]) -> None:
-        line = json.dumps(entry, separators=(",", ":")) + "\n"
+        line = redact(json.dumps(entry, separators=(",", ":"))) + "\n"
         try:
             # One write with O_APPEND: lines of several servers do not mix.
             os.write(self._descriptor or 0, line.encode())

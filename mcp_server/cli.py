@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -14,7 +15,7 @@ from pydantic import SecretStr
 
 from mcp_server import __version__
 from mcp_server.errors import MlflowToolError
-from mcp_server.redaction import guard_logs, redact
+from mcp_server.redaction import redacted_output, remember_variables
 from mcp_server.settings import Settings, flag_of, variable_of
 
 _DESCRIPTION = """\
@@ -50,22 +51,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from mcp_server.commands.run_script import run_script
 
         sys.exit(run_script(given[1:]))
+    # Before anything is read: the command line itself may hold what the environment keeps secret.
+    remember_variables(os.environ)
+    with redacted_output():
+        status = _status(given)
+    sys.exit(status)
+
+
+def _status(given: Sequence[str]) -> int:
     chosen = vars(_parser().parse_args(given))
     command = chosen.pop("command") or "serve"
     try:
         settings = Settings.load(**chosen)
         logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-        guard_logs()
         for sentence in settings.ignored:
             logging.getLogger(__name__).warning("%s", sentence)
-        status = _run(command, settings)
+        return _run(command, settings)
     except MlflowToolError as error:
-        print(f"mcp-server-mlflow: {redact(str(error))}", file=sys.stderr)
-        status = 1
+        print(f"mcp-server-mlflow: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
-        status = INTERRUPTED
-    sys.exit(status)
+        return INTERRUPTED
 
 
 def _run(command: str, settings: Settings) -> int:

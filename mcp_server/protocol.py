@@ -132,19 +132,3 @@ class AdvertiseWhatExists:
             capabilities = cast("dict[str, Any]", result.get("capabilities", {}))
             result["capabilities"] = {name: value for name, value in capabilities.items() if self._server.has(name)}
         return result
-
-
-async def send_only_unicode(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """Middleware: a lone surrogate in an answer would end the process, because no JSON frame can carry it."""
-    result = await call_next(ctx)
-    return _unicode(result) if isinstance(result, dict) else result
-
-
-def _unicode(value: Any) -> Any:
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        return {_unicode(key): _unicode(item) for key, item in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list):
-        return [_unicode(item) for item in cast("list[Any]", value)]
-    return value

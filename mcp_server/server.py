@@ -17,9 +17,10 @@ from mcp_server.audit import AuditLog
 from mcp_server.completions import register_completions
 from mcp_server.instructions import instructions
 from mcp_server.mlflow_integration.engine import Engine
+from mcp_server.outgoing import guard_messages
 from mcp_server.promotion_policy import read_policy
 from mcp_server.prompts import register_prompts
-from mcp_server.protocol import AdvertiseWhatExists, ProtocolServer, send_only_unicode
+from mcp_server.protocol import AdvertiseWhatExists, ProtocolServer
 from mcp_server.resources import register_resources, with_mime_types
 from mcp_server.subscriptions import Announcements
 from mcp_server.tools import chosen_tools, missing_tools
@@ -79,7 +80,7 @@ def build_server(engine: Engine) -> ProtocolServer:
         instructions=instructions(engine.location, settings),
         tools=[build(definition, settings.timeout_seconds) for definition in definitions],
         lifespan=lifespan,
-        middleware=[warm_up_after_the_first_answer, announcements.middleware, send_only_unicode],
+        middleware=[guard_messages, warm_up_after_the_first_answer, announcements.middleware],
         subscriptions=announcements.bus,
         cache_hints={method: CacheHint(ttl_ms=LIST_LIFETIME_MS) for method in LISTS},
         log_level=settings.log_level,

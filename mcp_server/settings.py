@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from mcp_server.env_file import env_file_values
 from mcp_server.errors import SettingsError
 from mcp_server.invalid_values import invalid_values
+from mcp_server.redaction import remember, remember_login, remember_variables
 
 
 def _split(separator: str) -> BeforeValidator:
@@ -166,7 +167,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **flags: Any) -> Settings:
-        """Settings from flags (None means not given), environment and `.env`.
+        """Settings from flags (None means not given), environment and `.env`; their secrets are redacted from now on.
 
         Raises: SettingsError: a value cannot be used; the sentence names the variable.
         """
@@ -180,13 +181,22 @@ class Settings(BaseSettings):
         }
         # What is passed wins over the environment, so an empty text takes a credential of it away.
         values.update({name: "" for name in ignored if name in CREDENTIALS})
+        remember_variables(os.environ)
+        remember_variables(file)
         try:
             settings = cls(**{**values, **given})
         except ValidationError as error:
             raise SettingsError(_explain(error)) from None
+        settings._remember_secrets()
         settings._sources = dict(sources)
         settings._ignored = tuple(ignored.values())
         return settings
+
+    def _remember_secrets(self) -> None:
+        for uri in (self.tracking_uri, self.registry_uri):
+            remember_login(uri)
+        remember(self.token.get_secret_value().strip())
+        remember(self.password.get_secret_value(), user=self.username)
 
     def source(self, name: str) -> Source:
         """Where the value of a field came from."""

@@ -15,7 +15,8 @@ from mcp_server.errors import MlflowToolError
 from mcp_server.mlflow_integration.engine import Engine, open_engine
 from mcp_server.mlflow_integration.locate import locate
 from mcp_server.mlflow_integration.locate.uris import without_credentials
-from mcp_server.redaction import RedactingFilter, redact, redacted, remember, remember_login
+from mcp_server.outgoing import guarded
+from mcp_server.redaction import redact, redacted, remember, remember_login, remember_variables
 from mcp_server.settings import Settings
 from tests.conftest import connect
 from tests.test_http_transport import OK, PATH, serving, undisturbed  # noqa: F401
@@ -27,9 +28,11 @@ SECRET = "c@nary/p4ss wörd"
 def _forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing that a test makes known stays known."""
     monkeypatch.setattr(redaction, "_known", set())
-    redaction._pattern.cache_clear()
+    for cached in (redaction._pattern, redaction._searched):
+        cached.cache_clear()
     yield
-    redaction._pattern.cache_clear()
+    for cached in (redaction._pattern, redaction._searched):
+        cached.cache_clear()
 
 
 ENCODINGS = (
@@ -69,19 +72,52 @@ def test_passwords_of_uris_are_known_by_themselves():
 
 
 def test_log_lines_and_their_tracebacks_are_redacted(caplog: pytest.LogCaptureFixture):
-    """The arguments of a record too, and at every level."""
+    """Of every logger and handler, the arguments of a record too, at every level, without anything being set up."""
     remember(SECRET)
-    caplog.handler.addFilter(guard := RedactingFilter())
-    try:
-        with caplog.at_level(logging.DEBUG):
-            logging.getLogger("x").debug("sent %s", {"password": SECRET})
-            try:
-                raise ValueError(f"refused {SECRET}")
-            except ValueError:
-                logging.getLogger("x").exception("failed")
-    finally:
-        caplog.handler.removeFilter(guard)
+    with caplog.at_level(logging.DEBUG):
+        logging.getLogger("x").debug("sent %s", {"password": SECRET})
+        try:
+            raise ValueError(f"refused {SECRET}")
+        except ValueError:
+            logging.getLogger("x").exception("failed")
     assert SECRET not in caplog.text and "sent" in caplog.text and "ValueError: refused ***" in caplog.text
+
+
+def test_what_a_cut_leaves_of_a_long_secret_is_taken_out():
+    """Tables and sentences cut long values before they leave."""
+    remember("0123456789abcdefghijklmnopqrstuvwxyz")
+    assert redact("0123456789abcdefghij… (16 more characters), 0123456789") == "***… (16 more characters), 0123456789"
+
+
+def test_variables_with_the_name_of_a_secret_are_known():
+    """Of any service; but no switch, number, path or short word."""
+    remember_variables(
+        {
+            "AWS_SECRET_ACCESS_KEY": "aws-s3cret",
+            "OPENAI_API_KEY": "sk-0123456789",
+            "DATABASE_URL": "postgresql://ann:p%40ss-w0rd@host/db",
+            "MLFLOW_MCP_TRACKERS": "dev=http://ann:one-s3cret@a,prod=https://bob:two-s3cret@b",
+            "TOKENIZERS_PARALLELISM": "false",
+            "MAX_TOKEN_COUNT": "10000000",
+            "SSL_KEY_PASSWORD": "no",
+            "SECRET_FILE": "/run/secrets/mlflow",
+            "HOME_NAME": "something",
+        }
+    )
+    hidden = "aws-s3cret sk-0123456789 p@ss-w0rd one-s3cret two-s3cret"
+    kept = "false 10000000 no /run/secrets/mlflow something dev prod"
+    assert redact(f"{hidden} | {kept}") == f"*** *** *** *** *** | {kept}"
+
+
+def test_words_of_the_protocol_stay_when_a_password_is_called_like_one():
+    """An answer whose type or schema was masked could not be read."""
+    for word in ("text", "object", "string", "complete", "name"):
+        remember(word)
+    answer = {"content": [{"type": "text", "text": "the text of an object"}], "resultType": "complete"}
+    assert guarded(answer) == {"content": [{"type": "text", "text": "the *** of an ***"}], "resultType": "complete"}
+    schema = {"type": "object", "properties": {"name": {"type": "string", "description": "A name."}}}
+    described = {"type": "object", "properties": {"name": {"type": "string", "description": "A ***."}}}
+    assert guarded({"tools": [{"inputSchema": schema}]}) == {"tools": [{"inputSchema": described}]}
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ from pydantic import PrivateAttr, ValidationError
 
 from mcp_server.errors import DeadlineError, InvalidInputError, MlflowToolError, TrackingServerError
 from mcp_server.invalid_values import MISSING, UNKNOWN, InvalidValue, invalid_values
-from mcp_server.redaction import redact
 from mcp_server.suggestions import did_you_mean
 from mcp_server.tools._arguments import as_declared
 from mcp_server.tools._deadline import deadline
@@ -50,7 +49,7 @@ class AnsweringTool(Tool):
         except TimeoutError as error:
             raise ToolError(str(self._too_slow())) from error
         except ToolError as error:
-            raise ToolError(redact(_shortened(self._sentence(error.__cause__), arguments))) from error.__cause__
+            raise ToolError(_shortened(self._sentence(error.__cause__), arguments)) from error.__cause__
         if isinstance(result, InputRequiredResult):
             return result
         return call_result(result)

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from mcp.types import CallToolResult, ContentBlock, ImageContent, ResourceLink, TextContent
 
-from mcp_server.redaction import redact, redacted
 from mcp_server.rendering import TABLE_SCHEMA, Link, Picture, Record, Table, answer
 
 
@@ -24,13 +23,11 @@ def call_result(value: object) -> CallToolResult:
             type="image", data=base64.b64encode(value.image).decode("ascii"), mime_type=value.mime_type
         )
         # Never structured content beside an image: Claude Code would show the model only that.
-        return CallToolResult(
-            content=[TextContent(type="text", text=redact(text)), picture, *_links(value.about.links)]
-        )
+        return CallToolResult(content=[TextContent(type="text", text=text), picture, *_links(value.about.links)])
     shown = cast("Table | Record", value)
     text, structured = answer(shown)
-    content: list[ContentBlock] = [TextContent(type="text", text=redact(text)), *_links(shown.links)]
-    return CallToolResult(content=content, structured_content=redacted(structured))
+    content: list[ContentBlock] = [TextContent(type="text", text=text), *_links(shown.links)]
+    return CallToolResult(content=content, structured_content=structured)
 
 
 def _links(links: tuple[Link, ...]) -> list[ResourceLink]:

@@ -18,6 +18,7 @@ from mcp_server.analysis.sweeps.sweep import sweep_of
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.all_runs import read_runs
+from mcp_server.redaction import redacted
 from mcp_server.rendering import Picture, Record
 from mcp_server.suggestions import suggestion
 from mcp_server.tools._context import OneEngine
@@ -60,7 +61,8 @@ async def plot_metrics(
         raise InvalidInputError(f"A chart of kind {kind} takes {number}, not {len(metrics)}.")
     found, left = await _runs(engine, kind, metrics, runs, experiments, filter_string)
     chart = await _chart(engine, kind, found, metrics, params)
-    drawn = await compute("draw", dict(chart.request))
+    # A picture shows what is drawn into it: redacted now, as nothing can be taken out of it later.
+    drawn = await compute("draw", redacted(dict(chart.request)))
     return Picture(
         base64.b64decode(drawn["png"]),
         "image/png",
