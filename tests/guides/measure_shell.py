@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from . import outcomes
 from .blocks import Block, blocks
 from .executor import ROOT
 from .outcomes import AS_WRITTEN, NOT_HERE, WITH_COMPAT, WITH_SUBSTITUTION, Outcome
-from .servers import mlflow_server, postgresql, storage
+from .servers import mlflow_server, postgresql, process, storage
 from .shell_catalogue import POSTGRES, SERVER, SHELL_CATALOGUE, STORAGE, ShellEntry
 
 SECONDS = 900
@@ -112,6 +113,8 @@ def _run(text: str, language: str, entry: ShellEntry, place: Path, folder: Path)
     environment |= {"MLFLOW_MCP_DATA_DIR": str(folder / "private"), **entry.environment}
     if entry.save_as:
         _save(text, entry, place)
+    if entry.serves:
+        return _served(text, entry.serves, place, environment)
     script = "" if language == "yaml" else text
     finished = subprocess.run(
         ["bash", "-e", "-c", f"{entry.prepare}\n{script}\nenv -0 > {folder}/variables"],
@@ -130,6 +133,16 @@ def _run(text: str, language: str, entry: ShellEntry, place: Path, folder: Path)
     exported["PATH"] = path
     prefix = "import mcp_server.mlflow_integration.compat\n" if entry.compat else ""
     return _python(prefix + entry.check, place, exported)
+
+
+def _served(text: str, address: str, place: Path, environment: dict[str, str]) -> str:
+    """Returns: why the page of a server, which the block starts and waits for, could not be had."""
+    try:
+        with process(["bash", "-e", "-c", text], place, address, environment):
+            page = urllib.request.urlopen(address, timeout=30).read()
+    except (AssertionError, OSError) as error:
+        return str(error)[-1500:]
+    return "" if b"MLflow" in page else f"{address} shows no page of MLflow"
 
 
 def _python(code: str, place: Path, environment: dict[str, str]) -> str:

@@ -33,6 +33,8 @@ class ShellEntry:
     """For YAML: the file that the page says it is."""
     compat: bool = False
     """Whether the check imports `compat`."""
+    serves: str = ""
+    """Address at which it answers; the whole block is stopped then, because it never ends by itself."""
 
 
 _S3_KEYS: Final = {
@@ -150,7 +152,11 @@ SHELL_CATALOGUE: Final[dict[str, ShellEntry]] = {
         explanation="`<run_id>` stands for a run; with the installed packages instead of a new environment",
     ),
     "2.11": ShellEntry(unavailable=_NO_CONTAINERS + "the model is served without one in block 2.10"),
-    "2.12": ShellEntry(("uv",)),
+    "2.12": ShellEntry(
+        ("uv",),
+        serves="http://localhost:5000",
+        explanation="a server: stopped when its page answered at the address of the guide",
+    ),
     "2.16": ShellEntry(
         save_as="MLproject",
         prepare="printf 'import sys, mlflow\\nmlflow.log_param(\"given\", sys.argv[1:])\\n' > train.py\n"
