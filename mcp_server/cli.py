@@ -64,8 +64,6 @@ def _status(given: Sequence[str]) -> int:
     try:
         settings = Settings.load(**chosen)
         logging.basicConfig(level=settings.log_level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-        for sentence in settings.ignored:
-            logging.getLogger(__name__).warning("%s", sentence)
         return _run(command, settings)
     except MlflowToolError as error:
         print(f"mcp-server-mlflow: {error}", file=sys.stderr)

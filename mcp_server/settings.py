@@ -33,6 +33,7 @@ def _split(separator: str) -> BeforeValidator:
 SAFETY: Final[dict[str, JsonValue]] = {"safety": True}
 """Marks a field (as its json_schema_extra) that `.env` cannot set."""
 CREDENTIALS: Final = ("username", "password", "token", "client_cert_path")
+ADDRESSES: Final = ("tracking_uri", "registry_uri")
 Source = Literal["flag", "environment", "env_file", "default"]
 
 CommaList = Annotated[tuple[str, ...], NoDecode, _split(",")]
@@ -253,14 +254,17 @@ def _untrusted(sources: Mapping[str, Source], file: Mapping[str, str]) -> dict[s
             ignored[name] = f"{variable} in .env is ignored: set it in the environment or as {flag_of(name)}."
     if sources["registry_uri"] == "env_file" and sources["tracking_uri"] in ("environment", "flag"):
         ignored["registry_uri"] = "MLFLOW_REGISTRY_URI in .env is ignored: MLFLOW_TRACKING_URI is set elsewhere."
-    if sources["tracking_uri"] == "env_file":
-        for name in CREDENTIALS:
-            if sources[name] == "environment":
-                ignored[name] = (
-                    f"{variable_of(name)} is not sent to the MLFLOW_TRACKING_URI of .env: "
-                    "set that address in the environment, or both in .env."
-                )
+    addresses = [name for name in ADDRESSES if sources[name] == "env_file" and name not in ignored]
+    for name in CREDENTIALS:
+        if addresses and sources[name] in ("environment", "flag"):
+            ignored[name] = withheld(variable_of(name), addresses[0])
     return ignored
+
+
+def withheld(what: str, address: str) -> str:
+    """The sentence about a credential that the address of `.env` does not get; `address` is the field that holds it."""
+    variable = variable_of(address)
+    return f"{what} is not sent to the {variable} of .env: set that address in the environment, or both in .env."
 
 
 def _explain(error: ValidationError) -> str:

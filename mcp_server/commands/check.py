@@ -9,6 +9,7 @@ from mcp_server.errors import DeadlineError, SettingsError
 from mcp_server.mlflow_integration.engine import Engine, open_engine
 from mcp_server.mlflow_integration.locate import is_yet_to_be_made, locate
 from mcp_server.mlflow_integration.operations.status import ConnectionStatus, connection_status
+from mcp_server.mlflow_integration.rest.credentials import withheld_credentials
 from mcp_server.settings import Settings
 from mcp_server.tools import chosen_tools
 
@@ -20,7 +21,7 @@ def check(settings: Settings) -> int:
     engine = open_engine(settings.model_copy(update={"read_only": True}))
     console.print(f"MLflow: {engine.location.shown_uri}", markup=False)
     console.print(f"Why this one: {engine.location.why}.", markup=False)
-    for sentence in settings.ignored:
+    for sentence in (*settings.ignored, *withheld_credentials(settings)):
         console.print(sentence, markup=False)
     works = True
     if is_yet_to_be_made(locate(settings).local_store):

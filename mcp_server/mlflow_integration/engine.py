@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -22,13 +23,15 @@ from mcp_server.mlflow_integration.operations.writing.open_runs import OpenRuns
 from mcp_server.mlflow_integration.operations.writing.recording import Recording
 from mcp_server.mlflow_integration.operations.writing.run_changes import RunChanges
 from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactsApi
-from mcp_server.mlflow_integration.rest.credentials import UriField, is_from_dotenv
+from mcp_server.mlflow_integration.rest.credentials import UriField, is_from_dotenv, withheld_credentials
 from mcp_server.mlflow_integration.rest.http_transport import HttpTransport
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 from mcp_server.mlflow_integration.rest.transport import Transport, UnusableTransport
 from mcp_server.redaction import remember_login
 from mcp_server.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from mcp_server.mlflow_integration.local.in_process import InProcessTransport
@@ -72,6 +75,8 @@ class Engine:
 def open_engine(settings: Settings) -> Engine:
     """The engine for the MLflow that the settings lead to; nothing is connected or imported yet."""
     location = locate(settings)
+    for sentence in (*settings.ignored, *withheld_credentials(settings)):
+        logger.warning("%s", sentence)
     for uri in (location.tracking_uri, location.registry_uri):
         remember_login(uri)
     return engine_over(location, settings, *open_transports(location, settings))

@@ -196,6 +196,13 @@ def get_once(tracking_uri: str, path: str, params: Mapping[str, Any], *, timeout
     )
 
 
+def wrap_senders(wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Put `wrap` around the functions by which MLflow's client sends requests: its own, and those to cloud storage."""
+    for name in ("mlflow.utils.rest_utils", "mlflow.utils.request_utils"):
+        module: Any = import_module(name)
+        module._get_http_response_with_retries = wrap(module._get_http_response_with_retries)
+
+
 def metric_checks() -> tuple[Callable[[object], float], Callable[[str, float, int, int], None]]:
     """What MLflow's client makes of a metric's value, and its check of name, value, time and step."""
     conversion: Any = import_module("mlflow.tracking.metric_value_conversion_utils")

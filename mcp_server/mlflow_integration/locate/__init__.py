@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from mcp_server.mlflow_integration.locate.uris import (
+    database_passwords,
     is_databricks,
     is_http,
     read_server_address,
@@ -121,7 +122,7 @@ def locate(settings: Settings, *, script: bool = False) -> Location:
         )
     tracking, why = _tracking_address(settings, script)
     elsewhere = settings.registry_uri.strip()
-    registry = _address(elsewhere, variable_of("registry_uri")) if elsewhere else tracking
+    registry = _given_address(settings, "registry_uri") if elsewhere else tracking
     return Location(
         kind=tracking.kind,
         tracking_uri=tracking.uri,
@@ -147,8 +148,7 @@ def is_yet_to_be_made(store: LocalStore | None) -> bool:
 
 def _tracking_address(settings: Settings, script: bool) -> tuple[_Address, str]:
     if settings.tracking_uri.strip():
-        address = _address(settings.tracking_uri, variable_of("tracking_uri"))
-        return address, f"given by {settings.origin('tracking_uri')}"
+        return _given_address(settings, "tracking_uri"), f"given by {settings.origin('tracking_uri')}"
     folder = _working_folder()
     if folder is not None and (folder / "mlflow.db").is_file():
         return _sqlite_file(folder / "mlflow.db"), "mlflow.db is in the working folder"
@@ -212,6 +212,22 @@ def _address(given: str, variable: str) -> _Address:
     if re.search(r"[/\\]", uri) or Path(uri).is_dir():
         return _file_store(Path(uri), f"{variable} is {shown!r}")
     return unusable(f"this is not the address of an MLflow store. {SUPPORTED}")
+
+
+def _given_address(settings: Settings, field: Literal["tracking_uri", "registry_uri"]) -> _Address:
+    """What the URI of a setting means; one from `.env` must not make a driver send a password of the person."""
+    variable = variable_of(field)
+    address = _address(getattr(settings, field), variable)
+    passwords = database_passwords(address.uri) if settings.source(field) == "env_file" else ()
+    if address.kind != "database" or not passwords:
+        return address
+    return _Address(
+        "unsupported",
+        address.uri,
+        address.shown,
+        f"{variable} of .env is {address.shown!r}, which has no password and would get the password in "
+        f"{' and '.join(passwords)}. Set that address in the environment, or a password in .env.",
+    )
 
 
 def _with_installed_driver(uri: str, scheme: str) -> str:

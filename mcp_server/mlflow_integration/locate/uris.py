@@ -13,6 +13,9 @@ import httpx2
 Login = tuple[str, str]
 """User name and password, percent-decoded."""
 
+SIGN_IN_VARIABLES: Final = ("MLFLOW_TRACKING_AWS_SIGV4", "MLFLOW_TRACKING_AUTH")
+"""With one of them set, MLflow's own client signs requests in its own way."""
+
 _NO_ADDRESS: Final = "MLFLOW_TRACKING_URI cannot be read as an address. Form: http://host:5000"
 
 
@@ -87,10 +90,26 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(match[2]) if match else None
 
 
+def database_passwords(uri: str) -> tuple[str, ...]:
+    """Where the driver of a network database finds a password by itself, when its URI holds none."""
+    scheme = uri.partition("://")[0].partition("+")[0]
+    login = uri.partition("://")[2].partition("?")[0].rpartition("@")[0]
+    if ":" in login or re.search(r"[?&]passw", uri):
+        return ()
+    variables = {"postgresql": ("PGPASSWORD", "PGPASSFILE"), "mysql": ("MYSQL_PWD",)}.get(scheme, ())
+    files = ("~/.pgpass",) if scheme == "postgresql" else ()
+    found = [name for name in variables if os.environ.get(name)]
+    return (*found, *(name for name in files if Path(name).expanduser().exists()))
+
+
 def needs_plugin(uri: str) -> bool:
     """Whether only MLflow's own client can sign in there: Databricks, AWS SigV4 and authentication plugins."""
-    signed = os.environ.get("MLFLOW_TRACKING_AWS_SIGV4", "").lower() in ("true", "1")
-    return is_databricks(uri) or (is_http(uri) and bool(signed or os.environ.get("MLFLOW_TRACKING_AUTH")))
+    return is_databricks(uri) or (is_http(uri) and any(map(is_switched_on, SIGN_IN_VARIABLES)))
+
+
+def is_switched_on(variable: str) -> bool:
+    """Whether one of MLflow's variables is set to anything but false."""
+    return os.environ.get(variable, "").lower() not in ("", "false", "0")
 
 
 def is_databricks(uri: str) -> bool:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import base64
-import logging
 import os
 from typing import Final, Literal
 
 from mcp_server.errors import SettingsError
-from mcp_server.mlflow_integration.locate.uris import Login
+from mcp_server.mlflow_integration.locate.uris import SIGN_IN_VARIABLES, Login, is_http, is_switched_on
 from mcp_server.redaction import remember
-from mcp_server.settings import Settings, variable_of
-
-logger = logging.getLogger(__name__)
+from mcp_server.settings import ADDRESSES, Settings, withheld
 
 CREDENTIALS_FILE: Final = "~/.mlflow/credentials"
 """Where MLflow's own client looks: section `mlflow`, keys named after the variables in lower case."""
@@ -32,35 +29,26 @@ def authorization(settings: Settings, login: Login | None, field: UriField = "tr
 
     Raises: SettingsError: the token cannot be sent.
     """
-    withheld = withheld_credentials(settings, field)
-    if withheld:
-        logger.warning(
-            "%s comes from .env, so %s is not sent to it. Set %s in the environment too, or the credentials in .env.",
-            variable_of(field),
-            " and ".join(withheld),
-            variable_of(field),
-        )
     password, token = settings.password.get_secret_value(), settings.token.get_secret_value().strip()
     for secret in (password, token):
         remember(secret, user=settings.username if secret == password else "")
-    if settings.username and password and variable_of("password") not in withheld:
+    trusted = not is_from_dotenv(settings, field)
+    if settings.username and password and (trusted or is_from_dotenv(settings, "password")):
         return _basic((settings.username, password))
-    if token and variable_of("token") not in withheld:
+    if token and (trusted or is_from_dotenv(settings, "token")):
         return f"Bearer {header_text('MLFLOW_TRACKING_TOKEN', token)}"
-    login = login or (None if is_from_dotenv(settings, field) else _stored_login())
+    login = login or (_stored_login() if trusted else None)
     return _basic(login) if login else ""
 
 
-def withheld_credentials(settings: Settings, field: UriField) -> tuple[str, ...]:
-    """Variables of credentials that are set, and not sent because the URI comes from `.env` and they do not."""
-    if not is_from_dotenv(settings, field):
-        return ()
-    secrets = {"password": settings.password, "token": settings.token}
-    return tuple(
-        variable_of(name)
-        for name, secret in secrets.items()
-        if secret.get_secret_value() and not is_from_dotenv(settings, name)
-    )
+def withheld_credentials(settings: Settings) -> tuple[str, ...]:
+    """Sentences about what an address from `.env` does not get, beside what Settings itself ignores."""
+    for field in ADDRESSES:
+        if is_from_dotenv(settings, field) and is_http(getattr(settings, field)):
+            variables = [name for name in SIGN_IN_VARIABLES if is_switched_on(name)]
+            file = [CREDENTIALS_FILE] if _stored_login() else []
+            return tuple(withheld(what, field) for what in (*variables, *file))
+    return ()
 
 
 def is_from_dotenv(settings: Settings, name: str) -> bool:

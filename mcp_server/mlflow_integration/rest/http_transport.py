@@ -15,7 +15,7 @@ import httpx2
 from mcp_server.errors import DeadlineError, SettingsError, TrackingServerError, UnreachableError
 from mcp_server.mlflow_integration.locate.uris import read_server_address, tokens_in_path
 from mcp_server.mlflow_integration.rest.circuit_breaker import CircuitBreaker
-from mcp_server.mlflow_integration.rest.credentials import UriField, authorization, header_text
+from mcp_server.mlflow_integration.rest.credentials import UriField, authorization, header_text, is_from_dotenv
 from mcp_server.mlflow_integration.rest.http_failures import explain
 from mcp_server.mlflow_integration.rest.transport import (
     RETRY_WAITS_SECONDS,
@@ -70,6 +70,7 @@ class HttpTransport:
         for token in tokens_in_path(found.address):
             remember(token)
         self._settings = settings
+        self._trusted = not is_from_dotenv(settings, field)
         self._headers = {"User-Agent": "mcp-server-mlflow"}
         if credentials := authorization(settings, found.login, field):
             self._headers["Authorization"] = credentials
@@ -156,7 +157,7 @@ class HttpTransport:
 
     def _opened(self) -> httpx2.AsyncClient:
         if self._client is None:
-            context = _tls(self._base, self._settings)
+            context = _tls(self._base, self._settings, offers_certificate=self._trusted)
             # At DEBUG they write the headers of every reply, cookies included.
             for library in ("httpx2", "httpcore2"):
                 logging.getLogger(library).setLevel(logging.WARNING)
@@ -275,7 +276,7 @@ def _pause(reply: Reply) -> float | None:
     return seconds if 0 <= seconds <= RETRY_AFTER_LIMIT_SECONDS else None
 
 
-def _tls(address: str, settings: Settings) -> ssl.SSLContext:
+def _tls(address: str, settings: Settings, *, offers_certificate: bool) -> ssl.SSLContext:
     """Raises: SettingsError: a certificate file cannot be used; names the variable."""
     if address.startswith("http://"):
         # Never used: given because the client would load the certificates of all authorities otherwise (50 ms).
@@ -290,7 +291,7 @@ def _tls(address: str, settings: Settings) -> ssl.SSLContext:
             context = ssl.create_default_context(cafile=bundle)
     except OSError:
         raise SettingsError("MLFLOW_TRACKING_SERVER_CERT_PATH holds no CA bundle in PEM that can be read.") from None
-    if settings.client_cert_path:
+    if settings.client_cert_path and offers_certificate:
         try:
             # The empty password keeps OpenSSL from asking for one on the terminal.
             context.load_cert_chain(settings.client_cert_path, password="")

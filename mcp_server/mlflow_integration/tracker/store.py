@@ -18,6 +18,9 @@ from mcp_server.mlflow_integration.local import mlflow_internals, preparation
 from mcp_server.mlflow_integration.local.environment import prepare_environment
 from mcp_server.mlflow_integration.local.private_folder import PrivateFolder
 from mcp_server.mlflow_integration.locate import Location, locate
+from mcp_server.mlflow_integration.locate.uris import is_http
+from mcp_server.mlflow_integration.rest.credentials import withheld_credentials
+from mcp_server.mlflow_integration.tracker.address_credentials import keep_credentials_from_dotenv
 from mcp_server.mlflow_integration.tracker.server_probe import server_version
 from mcp_server.settings import Settings, variable_of
 
@@ -74,10 +77,14 @@ def open_store(settings: Settings) -> Store:
         raise UnsupportedError(problem, carried_out=False)
     if location.kind == "mock":
         return _mock_store()
+    for sentence in (*settings.ignored, *withheld_credentials(settings)):
+        logger.warning("%s", sentence)
     _export_credentials(settings)
     is_server, version = location.kind == "server", ""
-    if is_server:
+    if is_server or is_http(location.registry_uri):
         import_mlflow()
+        keep_credentials_from_dotenv(location, settings)
+    if is_server:
         version = server_version(location, settings)
     if location.local_store is not None:
         _open_databases(location, settings)
