@@ -38,8 +38,11 @@ class AuditLog:
             raise SettingsError(f"MLFLOW_MCP_AUDIT_LOG cannot be written: {error.strerror}.") from None
 
     @contextmanager
-    def call(self, who: str, tool: str, arguments: Mapping[str, Any]) -> Generator[Outcome]:
-        """One line when the call ends; what it raises counts as an error, or as cancelled."""
+    def call(self, who: str, tool: str, arguments: Mapping[str, Any], tracker: str = "") -> Generator[Outcome]:
+        """One line when the call ends; what it raises counts as an error, or as cancelled.
+
+        `tracker` is the one that was called, where there are several.
+        """
         outcome = Outcome()
         if self._descriptor is None:
             yield outcome
@@ -60,6 +63,7 @@ class AuditLog:
                         "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
                         "who": shown(who),
                         "tool": shown(tool),
+                        **({"tracker": tracker} if tracker else {}),
                         "arguments": {shown(name): _hash(value) for name, value in arguments.items()},
                         "outcome": outcome.text,
                         "seconds": round(time.monotonic() - began, 3),

@@ -14,6 +14,8 @@ from mcp.types import Completion, CompletionArgument, CompletionContext, PromptR
 from mcp_server.errors import MlflowToolError
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.mlflow_integration.operations.searching.run_search import RunQuery
+from mcp_server.resource_uris import tracker_of
+from mcp_server.trackers import Trackers
 from mcp_server.untrusted import clean
 
 VALUES_LIMIT: Final = 100
@@ -131,9 +133,12 @@ def matching(values: Sequence[str], typed: str) -> list[str]:
     return list(dict.fromkeys([*first, *inside, *similar]))
 
 
-def register_completions(to: MCPServer[Any], engine: Engine) -> None:
-    """Serves completion/complete for every prompt and template of a server."""
-    completions = Completions(engine)
+def register_completions(to: MCPServer[Any], trackers: Trackers) -> None:
+    """Serves completion/complete for every prompt and template of a server.
+
+    A template is one of some tracker; prompts work with the default one.
+    """
+    by_name = {tracker.name: Completions(tracker.engine) for tracker in trackers.all}
 
     @to.completion()
     async def complete(  # pyright: ignore[reportUnusedFunction]
@@ -141,4 +146,6 @@ def register_completions(to: MCPServer[Any], engine: Engine) -> None:
         argument: CompletionArgument,
         context: CompletionContext | None,
     ) -> Completion:
+        named = tracker_of(ref.uri) if isinstance(ref, ResourceTemplateReference) else ""
+        completions = by_name.get(named, by_name[trackers.default.name])
         return await completions.complete(argument.name, argument.value, (context.arguments if context else None) or {})

@@ -16,8 +16,8 @@ from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, CallToolResult, GetPromptR
 from mcp_server.audit import AuditLog
 from mcp_server.errors import InvalidInputError, MlflowToolError, NotFoundError
 from mcp_server.suggestions import did_you_mean
-from mcp_server.tools._context import ServerContext
 from mcp_server.tools._deadline import deadline
+from mcp_server.trackers import ServerContext
 from mcp_server.untrusted import clean, sentence, shown
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class ProtocolServer(MCPServer[ServerContext]):
         if name not in known:
             reason = self._missing_tools.get(name) or did_you_mean(name, known).strip() or "tools/list has every tool."
             raise MCPError(INVALID_PARAMS, f"Unknown tool '{shown(name)}'. {reason}")
-        with self._audit.call(_who(context), name, arguments) as outcome:
+        with self._audit.call(_who(context), name, arguments, _tracker(context)) as outcome:
             result = await super().call_tool(name, arguments, context)
             if isinstance(result, InputRequiredResult):
                 outcome.text = "asked"
@@ -112,6 +112,10 @@ class ProtocolServer(MCPServer[ServerContext]):
 def _who(context: Context[ServerContext, Any] | None) -> str:
     client = context.request_context.session.client_params if context else None
     return f"{client.client_info.name} {client.client_info.version}" if client else ""
+
+
+def _tracker(context: Context[ServerContext, Any] | None) -> str:
+    return context.request_context.lifespan_context.tracker.name if context else ""
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -12,6 +12,16 @@ MODEL = "mlflow://models/{name}"
 MODEL_VERSION = "mlflow://models/{name}/versions/{version}"
 
 
+def in_tracker(uri: str, tracker: str) -> str:
+    """The URI of the same thing in one of several trackers; with an empty name, as it is."""
+    return uri.replace("mlflow://", f"mlflow://{tracker}/", 1) if tracker else uri
+
+
+def tracker_of(uri: str) -> str:
+    """What stands in a URI where the tracker does when there are several."""
+    return uri.partition("://")[2].partition("/")[0]
+
+
 def experiment_uri(experiment_id: str) -> str:
     return EXPERIMENT.format(experiment_id=_part(experiment_id))
 

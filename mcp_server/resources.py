@@ -15,6 +15,8 @@ from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.rendering import Record, Table, answer, dumps
 from mcp_server.tools import registry, runs, server
 from mcp_server.tools._artifact_streams import whole
+from mcp_server.tools._trackers import marked
+from mcp_server.trackers import Tracker, Trackers
 from mcp_server.untrusted import clean
 
 RESOURCE_LIMIT: Final = 2 * 1024 * 1024
@@ -25,27 +27,37 @@ _JSON: Final = "application/json"
 _ARTIFACT_MARK: Final = "/artifacts/"
 
 
-def register_resources(to: MCPServer[Any], engine: Engine) -> None:
-    """Adds the resources of an engine to a server."""
+def register_resources(to: MCPServer[Any], trackers: Trackers) -> None:
+    """Adds the resources of every tracker to a server; with several, their URIs name the tracker."""
+    for tracker in trackers.all:
+        _register(to, tracker, trackers)
+
+
+def _register(to: MCPServer[Any], tracker: Tracker, trackers: Trackers) -> None:
+    engine = tracker.engine
+
+    def json(record: Record) -> str:
+        return dumps(answer(marked(record, tracker.name))[1])
 
     async def server_info() -> str:
-        return _json(await server.get_server_info(engine))
+        return json(await server.get_server_info(engine, trackers))
 
     async def experiment(experiment_id: str) -> str:
-        return _json(await _experiment(engine, experiment_id))
+        return json(await _experiment(engine, experiment_id))
 
     async def run(run_id: str) -> str:
-        return _json(await runs.get_run(engine.tracking, run_id))
+        return json(await runs.get_run(engine.tracking, run_id))
 
     async def run_artifact(run_id: str, path: str) -> str | bytes:
         return await _artifact(engine, run_id, path)
 
     async def model(name: str) -> str:
-        return _json(await registry.get_model(engine.registry, engine.promotions, name))
+        return json(await registry.get_model(engine.registry, engine.promotions, name))
 
     async def model_version(name: str, version: str) -> str:
-        return _json(await registry.get_model(engine.registry, engine.promotions, name, version))
+        return json(await registry.get_model(engine.registry, engine.promotions, name, version))
 
+    of = f" of {tracker.name}" if tracker.name else ""
     for uri, name, function, what, kind in (
         (uris.SERVER, "server", server_info, "Which MLflow this is and what is allowed here", _JSON),
         (uris.EXPERIMENT, "experiment", experiment, "An experiment with its latest runs", _JSON),
@@ -54,7 +66,14 @@ def register_resources(to: MCPServer[Any], engine: Engine) -> None:
         (uris.MODEL_VERSION, "model version", model_version, "A version of a registered model, in full", _JSON),
         (uris.MODEL, "model", model, "A registered model: aliases, versions, promotions", _JSON),
     ):
-        to.resource(uri, name=name, title=name.capitalize(), description=what, mime_type=kind)(function)
+        add = to.resource(
+            uris.in_tracker(uri, tracker.name),
+            name=name + of,
+            title=name.capitalize() + of,
+            description=what,
+            mime_type=kind,
+        )
+        add(function)
 
 
 def with_mime_types(
@@ -86,7 +105,3 @@ async def _artifact(engine: Engine, run_id: str, path: str) -> str | bytes:
     data = await whole(engine.artifacts, found, RESOURCE_LIMIT)
     encoding = encoding_of(data[:8_192])
     return clean(data.decode(encoding, "replace")) if encoding else data
-
-
-def _json(record: Record) -> str:
-    return dumps(answer(record)[1])

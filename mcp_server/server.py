@@ -18,14 +18,14 @@ from mcp_server.completions import register_completions
 from mcp_server.instructions import instructions
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.outgoing import guard_messages
-from mcp_server.promotion_policy import read_policy
 from mcp_server.prompts import register_prompts
 from mcp_server.protocol import AdvertiseWhatExists, ProtocolServer
 from mcp_server.resources import register_resources, with_mime_types
 from mcp_server.subscriptions import Announcements
 from mcp_server.tools import chosen_tools, missing_tools
-from mcp_server.tools._context import ServerContext
 from mcp_server.tools._define import build
+from mcp_server.tools._trackers import ChooseTracker
+from mcp_server.trackers import ServerContext, Trackers
 
 
 class MlflowServer(ProtocolServer):
@@ -45,19 +45,21 @@ LIST_LIFETIME_MS: Final = 3_600_000
 """How long a client may keep a list: it never changes while a server runs."""
 
 
-def build_server(engine: Engine) -> ProtocolServer:
-    """A server over an engine, configured by the engine's settings. Closing the engine is the caller's part.
+def build_server(over: Engine | Trackers) -> ProtocolServer:
+    """A server over an engine, or over several trackers, configured by the settings of the engine or of the default
+    tracker. Closing what it is over is the caller's part.
 
     Raises: SettingsError: a toolset is unknown, or the promotion policy cannot be read.
     """
-    settings = engine.settings
-    context = ServerContext(engine, read_policy(settings.promotion_policy))
+    trackers = over if isinstance(over, Trackers) else Trackers.over([over])
+    settings = trackers.default.engine.settings.model_copy(update={"read_only": trackers.read_only})
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[ServerContext]) -> AsyncGenerator[ServerContext]:
         async with anyio.create_task_group() as background:
-            background.start_soon(engine.recording.unfinished.settle_forever)
-            yield context
+            for tracker in trackers.all:
+                background.start_soon(tracker.engine.recording.unfinished.settle_forever)
+            yield ServerContext(trackers.default, trackers)
             background.cancel_scope.cancel()
 
     async def warm_up_after_the_first_answer(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
@@ -66,30 +68,46 @@ def build_server(engine: Engine) -> ProtocolServer:
         result = await call_next(ctx)
         if cold:
             cold = False
-            engine.warm_up()
+            for tracker in trackers.all:
+                tracker.engine.warm_up()
         return result
 
     cold = True
 
-    definitions = chosen_tools(settings)
+    definitions = chosen_tools(settings, several_trackers=trackers.several)
     announcements = Announcements(frozenset(tool.name for tool in definitions if not tool.reads_only))
     server = MlflowServer(
         name="mlflow",
         title="MLflow",
         version=__version__,
-        instructions=instructions(engine.location, settings),
-        tools=[build(definition, settings.timeout_seconds) for definition in definitions],
+        instructions=instructions(trackers.default.engine.location, settings, _descriptions(trackers)),
+        tools=[build(definition, settings.timeout_seconds, trackers.names) for definition in definitions],
         lifespan=lifespan,
-        middleware=[guard_messages, warm_up_after_the_first_answer, announcements.middleware],
+        middleware=[
+            guard_messages,
+            ChooseTracker(trackers),
+            warm_up_after_the_first_answer,
+            announcements.middleware,
+        ],
         subscriptions=announcements.bus,
         cache_hints={method: CacheHint(ttl_ms=LIST_LIFETIME_MS) for method in LISTS},
         log_level=settings.log_level,
     )
     server.middleware.append(AdvertiseWhatExists(server))
     audit = AuditLog(settings.audit_log)
-    server.configure(timeout_seconds=settings.timeout_seconds, missing_tools=missing_tools(settings), audit=audit)
+    missing = missing_tools(settings, several_trackers=trackers.several)
+    server.configure(timeout_seconds=settings.timeout_seconds, missing_tools=missing, audit=audit)
     announcements.serve_earlier_clients(server)
-    register_resources(server, engine)
+    register_resources(server, trackers)
     register_prompts(server)
-    register_completions(server, engine)
+    register_completions(server, trackers)
     return server
+
+
+def _descriptions(trackers: Trackers) -> list[str]:
+    """One line for each of several trackers."""
+    return [
+        f"{tracker.name}: {tracker.engine.location.shown_uri}{' (read-only)' if tracker.read_only else ''}"
+        for tracker in trackers.all
+        if trackers.several
+    ]

@@ -32,6 +32,9 @@ def _split(separator: str) -> BeforeValidator:
 
 SAFETY: Final[dict[str, JsonValue]] = {"safety": True}
 """Marks a field (as its json_schema_extra) that `.env` cannot set."""
+TRACKER_PREFIX: Final = "MLFLOW_MCP_TRACKER_"
+"""Begins the variables that are for one of several trackers; they are read from the environment only."""
+_REPLACED_BY_TRACKERS: Final = ("tracking_uri", "registry_uri", "mock_mode")
 CREDENTIALS: Final = ("username", "password", "token", "client_cert_path")
 ADDRESSES: Final = ("tracking_uri", "registry_uri")
 Source = Literal["flag", "environment", "env_file", "default"]
@@ -75,6 +78,13 @@ class Settings(BaseSettings):
         False,
         validation_alias="MLFLOW_MOCK_MODE",
         description="true: MLflow itself on a private, temporary store; no server, no network, gone at exit.",
+    )
+    trackers: str = Field(
+        "",
+        validation_alias="MLFLOW_MCP_TRACKERS",
+        json_schema_extra=SAFETY,
+        description="Several MLflow at once, as name=address pairs separated by commas; tools then take a tracker. "
+        "Empty: one.",
     )
     username: str = Field("", validation_alias="MLFLOW_TRACKING_USERNAME", description="User name for basic auth.")
     password: SecretStr = Field(
@@ -165,6 +175,9 @@ class Settings(BaseSettings):
 
     _sources: dict[str, Source] = PrivateAttr(default_factory=dict)
     _ignored: tuple[str, ...] = PrivateAttr(default=())
+    _tracker: str = PrivateAttr(default="")
+    _is_default_tracker: bool = PrivateAttr(default=True)
+    _variables: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def load(cls, **flags: Any) -> Settings:
@@ -190,7 +203,8 @@ class Settings(BaseSettings):
             raise SettingsError(_explain(error)) from None
         settings._remember_secrets()
         settings._sources = dict(sources)
-        settings._ignored = tuple(ignored.values())
+        of_trackers = [variable for variable in file if variable.startswith(TRACKER_PREFIX)]
+        settings._ignored = (*ignored.values(), *(f"{name} in .env is ignored." for name in of_trackers))
         return settings
 
     def _remember_secrets(self) -> None:
@@ -203,8 +217,40 @@ class Settings(BaseSettings):
         """Where the value of a field came from."""
         return self._sources.get(name, "default")
 
+    def for_tracker(
+        self, name: str, values: Mapping[str, Any], variables: Mapping[str, str], *, is_default: bool
+    ) -> Settings:
+        """The settings of one of several trackers. `variables` says by field what sets it for this tracker.
+
+        Raises: SettingsError: a value cannot be used; the sentence names the variable.
+        """
+        try:
+            settings = type(self)(**{**dict(self), **values})
+        except ValidationError as error:
+            raise SettingsError(_explain(error, variables)) from None
+        settings._sources = {**self._sources, **dict.fromkeys(variables, "environment")}
+        settings._ignored = self._ignored if is_default else ()
+        settings._tracker, settings._is_default_tracker, settings._variables = name, is_default, dict(variables)
+        return settings
+
+    @property
+    def tracker(self) -> str:
+        """Name of the tracker that these settings are for; empty without MLFLOW_MCP_TRACKERS."""
+        return self._tracker
+
+    @property
+    def is_default_tracker(self) -> bool:
+        """Whether credentials that are set for no tracker by name belong to this one."""
+        return self._is_default_tracker
+
+    def variable(self, name: str) -> str:
+        """The environment variable that sets a field here: a tracker may have its own."""
+        return self._variables.get(name, variable_of(name))
+
     def origin(self, name: str) -> str:
         """Where the value of a field came from, in words."""
+        if name in self._variables:
+            return self._variables[name]
         variable = variable_of(name)
         return {
             "flag": f"the flag {flag_of(name)}",
@@ -247,6 +293,10 @@ def _sources(flags: Mapping[str, Any], file: Mapping[str, str]) -> dict[str, Sou
 def _untrusted(sources: Mapping[str, Source], file: Mapping[str, str]) -> dict[str, str]:
     """By field, why its value does not count."""
     ignored: dict[str, str] = {}
+    if sources["trackers"] in ("environment", "flag"):
+        for name in _REPLACED_BY_TRACKERS:
+            if sources[name] == "env_file":
+                ignored[name] = f"{variable_of(name)} in .env is ignored: MLFLOW_MCP_TRACKERS is set."
     for name, source in sources.items():
         field, variable = Settings.model_fields[name], variable_of(name)
         safety = source == "env_file" and field.json_schema_extra == SAFETY
@@ -267,11 +317,11 @@ def withheld(what: str, address: str) -> str:
     return f"{what} is not sent to the {variable} of .env: set that address in the environment, or both in .env."
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, variables: Mapping[str, str] | None = None) -> str:
     sentences: list[str] = []
     for value in invalid_values(error):
         name = value.name if value.name in Settings.model_fields else _field_of(value.name)
-        field, variable = Settings.model_fields[name], variable_of(name)
+        field, variable = Settings.model_fields[name], (variables or {}).get(name, variable_of(name))
         secret = isinstance(field.default, SecretStr)
         said = f"{variable} is a secret: {value.rule}." if secret else value.sentence(variable)
         sentences.append(f"{said} {field.description}")

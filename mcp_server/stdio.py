@@ -16,11 +16,11 @@ import anyio
 from mcp.server.stdio import stdio_server
 
 from mcp_server import __version__
-from mcp_server.mlflow_integration.engine import Engine, open_engine
 from mcp_server.protocol import ProtocolServer
 from mcp_server.server import build_server
 from mcp_server.settings import Settings
 from mcp_server.stdin_lines import StdinLines, claim_stdin
+from mcp_server.trackers import Trackers, open_trackers
 
 _GRACE_SECONDS: Final = 2.7
 """Time for calls under way to wind up once the end has come; then the process ends whatever they do."""
@@ -31,19 +31,19 @@ def serve(settings: Settings) -> int:
 
     Raises: SettingsError: before anything is served.
     """
-    engine = open_engine(settings)
-    server = build_server(engine)
+    trackers = open_trackers(settings)
+    server = build_server(trackers)
     gc.freeze()
     gc.enable()
     if sys.stdin.isatty():
-        _greet(engine)
-    _end_when_nobody_reads(engine)
+        _greet(trackers)
+    _end_when_nobody_reads(trackers)
 
     async def until_told() -> None:
         async with anyio.create_task_group() as group:
-            group.start_soon(_end_at_signal, group.cancel_scope, engine)
+            group.start_soon(_end_at_signal, group.cancel_scope, trackers)
             await _serve_stdio(server)
-            _end_soon(engine)
+            _end_soon(trackers)
             group.cancel_scope.cancel()
 
     try:
@@ -51,7 +51,7 @@ def serve(settings: Settings) -> int:
     except BaseException as error:
         if not _nobody_reads(error):
             raise
-    _end(engine)
+    _end(trackers)
     return 0
 
 
@@ -62,17 +62,17 @@ async def _serve_stdio(server: ProtocolServer) -> None:
         await server.serve_streams(receiving, sending)
 
 
-async def _end_at_signal(scope: anyio.CancelScope, engine: Engine) -> None:
+async def _end_at_signal(scope: anyio.CancelScope, trackers: Trackers) -> None:
     if sys.platform == "win32":  # Windows has no signal receiver; Ctrl-C arrives as KeyboardInterrupt.
         return
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for _ in signals:
-            _end_soon(engine)
+            _end_soon(trackers)
             scope.cancel()
             return
 
 
-def _end_when_nobody_reads(engine: Engine) -> None:
+def _end_when_nobody_reads(trackers: Trackers) -> None:
     """Ends the process when the host closes our stdout. A reader of stdin that is blocked would never notice."""
     if not hasattr(select, "poll"):  # Windows; there the next answer fails, and the end of stdin follows.
         return
@@ -82,20 +82,20 @@ def _end_when_nobody_reads(engine: Engine) -> None:
 
     def wait() -> None:
         watched.poll()
-        _end(engine)
+        _end(trackers)
 
     threading.Thread(target=wait, daemon=True, name="stdout watch").start()
 
 
-def _end_soon(engine: Engine) -> None:
-    timer = threading.Timer(_GRACE_SECONDS, _end, [engine])
+def _end_soon(trackers: Trackers) -> None:
+    timer = threading.Timer(_GRACE_SECONDS, _end, [trackers])
     timer.daemon = True
     timer.start()
 
 
-def _end(engine: Engine) -> None:
+def _end(trackers: Trackers) -> None:
     """Ends the process now. A thread inside MLflow cannot be stopped, and a host does not wait for it."""
-    engine.close()
+    trackers.close()
     logging.shutdown()
     os._exit(0)
 
@@ -110,10 +110,11 @@ def _nobody_reads(error: BaseException) -> bool:
     )
 
 
-def _greet(engine: Engine) -> None:
+def _greet(trackers: Trackers) -> None:
+    places = [tracker.engine.location for tracker in trackers.all]
     print(
         f"mcp-server-mlflow {__version__} speaks the Model Context Protocol on stdin and stdout for an MCP host.\n"
-        f"MLflow: {engine.location.shown_uri} ({engine.location.why}).\n"
-        "Try `mcp-server-mlflow check` or `mcp-server-mlflow demo`; `--help` lists everything. Ctrl-C ends it.",
+        + "".join(f"MLflow: {where.shown_uri} ({where.why}).\n" for where in places)
+        + "Try `mcp-server-mlflow check` or `mcp-server-mlflow demo`; `--help` lists everything. Ctrl-C ends it.",
         file=sys.stderr,
     )

@@ -13,6 +13,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated
 from mcp.types import CallToolResult, EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
 
 from mcp_server import resource_uris as uris
+from mcp_server.trackers import ServerContext
 
 _VERSION_TOOLS: Final = ("version", "previous_version")
 
@@ -38,7 +39,8 @@ class Announcements:
         result = await call_next(ctx)
         params = cast("Mapping[str, Any]", ctx.params or {})
         if ctx.method == "tools/call" and params.get("name") in self._writers:
-            for uri in dict.fromkeys(changed(params, _structured(result))):
+            tracker = cast(ServerContext, ctx.lifespan_context).tracker.name
+            for uri in (uris.in_tracker(uri, tracker) for uri in dict.fromkeys(changed(params, _structured(result)))):
                 await self.bus.publish(ResourceUpdated(uri=uri))
                 for connection, wanted in list(self._wanted.items()):
                     if uri in wanted:

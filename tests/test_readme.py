@@ -14,9 +14,10 @@ from dotenv import dotenv_values
 from pydantic import SecretStr
 
 import mcp_server
-from mcp_server.settings import SAFETY, Settings, variable_of
+from mcp_server.settings import SAFETY, TRACKER_PREFIX, Settings, variable_of
 from mcp_server.tools import TOOLSETS
 from mcp_server.tools._define import Definition
+from mcp_server.tracker_settings import OF_ALL, OF_ONE_SERVER, own_variable
 from tests.snapshots import assert_matches, with_generated
 
 ROOT = Path(__file__).parent.parent
@@ -56,7 +57,16 @@ def test_the_variables_of_server_json_are_those_of_the_code():
 def test_every_variable_that_the_readme_names_exists():
     """But for MLflow's own that pass by Settings."""
     named = set(re.findall(r"MLFLOW_[A-Z_]+", README))
-    assert named <= {variable_of(name) for name in Settings.model_fields} | {"MLFLOW_ALLOW_FILE_STORE"}
+    of_trackers = {TRACKER_PREFIX, *(own_variable("prod", field) for field in (*OF_ONE_SERVER, *OF_ALL))}
+    known = {variable_of(name) for name in Settings.model_fields} | of_trackers
+    assert named <= known | {"MLFLOW_ALLOW_FILE_STORE"}
+
+
+def test_the_readme_lists_every_setting_that_a_tracker_has_of_its_own():
+    """By the end of its variable."""
+    listed = README.partition("## Several trackers")[2].partition("\n## ")[0]
+    ends = [own_variable("x", field).removeprefix(f"{TRACKER_PREFIX}X_") for field in (*OF_ONE_SERVER, *OF_ALL)]
+    assert [end for end in ends if f"`{end}`" not in listed] == []
 
 
 def test_the_readme_quotes_failures_as_they_are_said():

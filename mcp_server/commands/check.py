@@ -12,34 +12,48 @@ from mcp_server.mlflow_integration.operations.status import ConnectionStatus, co
 from mcp_server.mlflow_integration.rest.credentials import withheld_credentials
 from mcp_server.settings import Settings
 from mcp_server.tools import chosen_tools
+from mcp_server.tracker_settings import own_words, settings_by_tracker
+from mcp_server.trackers import Trackers
 
 
 def check(settings: Settings) -> int:
-    """Prints what was found. Returns: 0 when MLflow answers, 1 when it does not or the toolsets are unknown."""
+    """Prints what was found. Returns: 0 when every MLflow answers and the server would start, else 1.
+
+    Raises: SettingsError: the trackers contradict each other.
+    """
     console = Console(highlight=False, soft_wrap=True)
+    by_tracker = settings_by_tracker(settings)
     # Read-only: looking creates and changes nothing.
-    engine = open_engine(settings.model_copy(update={"read_only": True}))
-    console.print(f"MLflow: {engine.location.shown_uri}", markup=False)
-    console.print(f"Why this one: {engine.location.why}.", markup=False)
-    for sentence in (*settings.ignored, *withheld_credentials(settings)):
-        console.print(sentence, markup=False)
-    works = True
-    if is_yet_to_be_made(locate(settings).local_store):
-        console.print("It does not exist yet: the server creates it when a tool is first called.", markup=False)
-    else:
-        with console.status("Asking MLflow..."):
-            status = anyio.run(_ask, engine)
-        works = status.answers
-        for sentence in _sentences(status):
-            console.print(sentence, markup=False)
+    engines = [open_engine(one.model_copy(update={"read_only": True})) for one in by_tracker.values()]
+    works = [_works(console, engine, one) for engine, one in zip(engines, by_tracker.values(), strict=True)]
+    read_only = all(one.read_only for one in by_tracker.values())
     try:
-        tools = chosen_tools(settings)
+        several = Trackers.over(engines).several
+        tools = chosen_tools(settings.model_copy(update={"read_only": read_only}), several_trackers=several)
     except SettingsError as error:
         console.print(str(error), markup=False)
         return 1
-    mode = " It is read-only: nothing can be changed." if settings.read_only else ""
+    mode = " It is read-only: nothing can be changed." if read_only else ""
     console.print(f"The server offers {len(tools)} tools.{mode}", markup=False)
-    return 0 if works else 1
+    return 0 if all(works) else 1
+
+
+def _works(console: Console, engine: Engine, settings: Settings) -> bool:
+    """Prints what is known of one MLflow. Returns: whether it answers, or would once it is made."""
+    name = f" of tracker {settings.tracker}" if settings.tracker else ""
+    mode = " It is read-only." if settings.tracker and settings.read_only else ""
+    console.print(f"MLflow{name}: {engine.location.shown_uri}", markup=False)
+    console.print(f"Why this one: {engine.location.why}.{mode}", markup=False)
+    for sentence in (*settings.ignored, *withheld_credentials(settings)):
+        console.print(sentence, markup=False)
+    if is_yet_to_be_made(locate(settings).local_store):
+        console.print("It does not exist yet: the server creates it when a tool is first called.", markup=False)
+        return True
+    with console.status("Asking MLflow..."):
+        status = anyio.run(_ask, engine)
+    for sentence in _sentences(status):
+        console.print(own_words(sentence, settings), markup=False)
+    return status.answers
 
 
 async def _ask(engine: Engine) -> ConnectionStatus:

@@ -23,7 +23,7 @@ from mcp_server.mlflow_integration.operations.writing.open_runs import OpenRuns
 from mcp_server.mlflow_integration.operations.writing.recording import Recording
 from mcp_server.mlflow_integration.operations.writing.run_changes import RunChanges
 from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactsApi
-from mcp_server.mlflow_integration.rest.credentials import UriField, is_from_dotenv, withheld_credentials
+from mcp_server.mlflow_integration.rest.credentials import UriField, takes_login_of_mlflow, withheld_credentials
 from mcp_server.mlflow_integration.rest.http_transport import HttpTransport
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
@@ -126,7 +126,7 @@ def open_transports(location: Location, settings: Settings) -> tuple[Transport, 
     def transport(field: UriField, uri: str, problem: str) -> Transport:
         if problem:
             return UnusableTransport(problem)
-        if needs_plugin(uri) and not (is_http(uri) and is_from_dotenv(settings, field)):
+        if needs_plugin(uri) and (not is_http(uri) or takes_login_of_mlflow(settings, field)):
             return _plugin(uri, location, settings)
         return HttpTransport(uri, settings, field=field) if in_process is None or is_http(uri) else in_process
 

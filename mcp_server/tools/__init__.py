@@ -80,29 +80,33 @@ TOOLSETS: Final[dict[str, tuple[Definition, ...]]] = {
 DEFAULT_TOOLSETS: Final = tuple(TOOLSETS)
 
 
-def chosen_tools(settings: Settings) -> tuple[Definition, ...]:
+def chosen_tools(settings: Settings, *, several_trackers: bool = False) -> tuple[Definition, ...]:
     """The tools that these settings offer, in a fixed order; read-only wins over every other choice.
 
     Raises: SettingsError: a toolset is unknown.
     """
     wanted = _toolsets(settings.toolsets)
     definitions = [definition for name in TOOLSETS if name in wanted for definition in TOOLSETS[name]]
-    return tuple(d for d in definitions if d.reads_only or not settings.read_only)
+    return tuple(
+        d
+        for d in definitions
+        if (d.reads_only or not settings.read_only) and (several_trackers or not d.between_trackers)
+    )
 
 
-def missing_tools(settings: Settings) -> dict[str, str]:
+def missing_tools(settings: Settings, *, several_trackers: bool = False) -> dict[str, str]:
     """By name, why a tool is not offered with these settings."""
-    offered = {definition.name for definition in chosen_tools(settings)}
+    offered = {definition.name for definition in chosen_tools(settings, several_trackers=several_trackers)}
     reasons: dict[str, str] = {}
     for toolset, definitions in TOOLSETS.items():
         for definition in definitions:
             if definition.name not in offered:
-                read_only = settings.read_only and not definition.reads_only
-                reasons[definition.name] = (
-                    "This server is read-only (MLFLOW_MCP_READ_ONLY)."
-                    if read_only
-                    else f"Its toolset {toolset} is not offered (MLFLOW_MCP_TOOLSETS)."
-                )
+                if settings.read_only and not definition.reads_only:
+                    reasons[definition.name] = "This server is read-only (MLFLOW_MCP_READ_ONLY)."
+                elif definition.between_trackers and not several_trackers:
+                    reasons[definition.name] = "It works between several trackers (MLFLOW_MCP_TRACKERS)."
+                else:
+                    reasons[definition.name] = f"Its toolset {toolset} is not offered (MLFLOW_MCP_TOOLSETS)."
     return reasons
 
 

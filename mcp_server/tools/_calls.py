@@ -22,9 +22,12 @@ from mcp_server.errors import DeadlineError, InvalidInputError, MlflowToolError,
 from mcp_server.invalid_values import MISSING, UNKNOWN, InvalidValue, invalid_values
 from mcp_server.suggestions import did_you_mean
 from mcp_server.tools._arguments import as_declared
+from mcp_server.tools._context import context_of
 from mcp_server.tools._deadline import deadline
 from mcp_server.tools._results import call_result
 from mcp_server.tools._schema import Json
+from mcp_server.tools._trackers import marked, need_writable, own_arguments
+from mcp_server.tracker_settings import own_words
 from mcp_server.untrusted import sentence, shown
 
 logger = logging.getLogger(__name__)
@@ -43,16 +46,22 @@ class AnsweringTool(Tool):
     _seconds: float = PrivateAttr(default=0.0)
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+        here = context_of(context)
         try:
             with deadline(self._seconds):
-                result = await super().run(arguments, context, convert_result=False)
+                if not self.reads_only:
+                    need_writable(self.name, here.tracker)
+                result = await super().run(own_arguments(arguments, here), context, convert_result=False)
         except TimeoutError as error:
             raise ToolError(str(self._too_slow())) from error
+        except MlflowToolError as error:
+            raise ToolError(_shortened(str(error), arguments)) from error
         except ToolError as error:
-            raise ToolError(_shortened(self._sentence(error.__cause__), arguments)) from error.__cause__
+            cause = own_words(self._sentence(error.__cause__), here.engine.settings)
+            raise ToolError(_shortened(cause, arguments)) from error.__cause__
         if isinstance(result, InputRequiredResult):
             return result
-        return call_result(result)
+        return call_result(marked(result, here.tracker.name))
 
     def limit(self, seconds: float) -> None:
         """Bounds the time of a call."""

@@ -93,10 +93,14 @@ async def _decide(
     Raises: InvalidInputError: nobody can be asked, and `confirm_name` is not what the question wants repeated.
         DeclinedError: nobody can be asked, and only a person may decide.
     """
-    setting = context_of(context).engine.settings.confirm
+    here = context_of(context)
+    setting = here.engine.settings.confirm
     if question is None or (setting == "never" and not question.person_only):
         return Confirmation(proceed=True)
     text, name = sentence(question.text, _QUESTION_LIMIT), one_line(question.confirm_name)
+    if tracker := here.tracker.name:
+        # Repeated without `tracker`, a call must not delete on another one.
+        text, name = f"On tracker {tracker}: {text}", f"{name} on {tracker}"
     if _can_ask(context):
         return await _put(context, text)
     if question.person_only or setting == "always":

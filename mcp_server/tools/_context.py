@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
 from mcp.server.mcpserver import Context, Resolve
@@ -14,15 +13,8 @@ from mcp_server.mlflow_integration.operations.files import artifact_transfers, a
 from mcp_server.mlflow_integration.operations.models import promotion, registering, registry
 from mcp_server.mlflow_integration.operations.writing import open_runs, recording, run_changes
 from mcp_server.promotion_policy import PromotionPolicy
+from mcp_server.trackers import ServerContext, Trackers
 from mcp_server.untrusted import sentence
-
-
-@dataclass(frozen=True, slots=True)
-class ServerContext:
-    """What lives as long as the server."""
-
-    engine: Engine
-    policy: PromotionPolicy
 
 
 def context_of(context: Context[Any, Any]) -> ServerContext:
@@ -31,6 +23,10 @@ def context_of(context: Context[Any, Any]) -> ServerContext:
 
 async def _engine(context: Context[Any, Any]) -> Engine:
     return context_of(context).engine
+
+
+async def _trackers(context: Context[Any, Any]) -> Trackers:
+    return context_of(context).trackers
 
 
 async def _experiments(context: Context[Any, Any]) -> experiments.Experiments:
@@ -98,6 +94,7 @@ async def _caller(context: Context[Any, Any]) -> str:
 
 # Resolved by the SDK per call and invisible in the tool's schema.
 OneEngine = Annotated[Engine, Resolve(_engine)]
+AllTrackers = Annotated[Trackers, Resolve(_trackers)]
 Experiments = Annotated[experiments.Experiments, Resolve(_experiments)]
 MetricHistory = Annotated[metric_history.MetricHistory, Resolve(_metric_history)]
 Tracking = Annotated[tracking.Tracking, Resolve(_tracking)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from mcp_server.tools._calls import AnsweringTool, DeclaredArguments
 from mcp_server.tools._confirm import Ask, with_consent
 from mcp_server.tools._results import output_schema
 from mcp_server.tools._schema import published, text_limits
+from mcp_server.tools._trackers import with_tracker
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Definition:
     hints: ToolAnnotations
     ask: Ask | None = None
     """What a person is asked before the function runs."""
+    between_trackers: bool = False
+    """Whether it works with two trackers, and so exists only where there are several."""
 
     @property
     def name(self) -> str:
@@ -68,13 +71,14 @@ def _hints(*, read_only: bool, destructive: bool, idempotent: bool) -> ToolAnnot
     )
 
 
-def build(definition: Definition, timeout_seconds: float) -> AnsweringTool:
-    """The MCP tool of a definition; its description is the function's docstring."""
+def build(definition: Definition, timeout_seconds: float, trackers: Sequence[str] = ()) -> AnsweringTool:
+    """The MCP tool of a definition; its description is the function's docstring. `trackers`: names, if several."""
     function, hints = definition.function, definition.hints
+    asking = with_consent(function, definition.ask) if definition.ask else function
     tool = cast(
         AnsweringTool,
         AnsweringTool.from_function(
-            with_consent(function, definition.ask) if definition.ask else function,
+            asking if definition.between_trackers else with_tracker(asking, trackers),
             title=definition.name.replace("_", " ").capitalize(),
             description=inspect.cleandoc(function.__doc__ or ""),
             annotations=hints,

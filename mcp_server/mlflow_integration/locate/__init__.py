@@ -216,7 +216,7 @@ def _address(given: str, variable: str) -> _Address:
 
 def _given_address(settings: Settings, field: Literal["tracking_uri", "registry_uri"]) -> _Address:
     """What the URI of a setting means; one from `.env` must not make a driver send a password of the person."""
-    variable = variable_of(field)
+    variable = settings.variable(field)
     address = _address(getattr(settings, field), variable)
     passwords = database_passwords(address.uri) if settings.source(field) == "env_file" else ()
     if address.kind != "database" or not passwords:

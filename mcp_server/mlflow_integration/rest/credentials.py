@@ -25,7 +25,8 @@ def authorization(settings: Settings, login: Login | None, field: UriField = "tr
     credentials file. A user name without a password does not count, as in MLflow's own client.
     Every one of them is taken out of all texts from now on.
 
-    A URI from `.env`, which may be a stranger's, gets only what that file itself or the URI holds.
+    A URI from `.env`, which may be a stranger's, gets only what that file itself or the URI holds. Of several
+    trackers only the default one gets what is in MLflow's credentials file.
 
     Raises: SettingsError: the token cannot be sent.
     """
@@ -37,7 +38,7 @@ def authorization(settings: Settings, login: Login | None, field: UriField = "tr
         return _basic((settings.username, password))
     if token and (trusted or is_from_dotenv(settings, "token")):
         return f"Bearer {header_text('MLFLOW_TRACKING_TOKEN', token)}"
-    login = login or (_stored_login() if trusted else None)
+    login = login or (_stored_login() if takes_login_of_mlflow(settings, field) else None)
     return _basic(login) if login else ""
 
 
@@ -54,6 +55,11 @@ def withheld_credentials(settings: Settings) -> tuple[str, ...]:
 def is_from_dotenv(settings: Settings, name: str) -> bool:
     """Whether the value of a setting comes from the `.env` file in the working folder."""
     return settings.origin(name).endswith(" in .env")
+
+
+def takes_login_of_mlflow(settings: Settings, field: UriField) -> bool:
+    """Whether what MLflow's own client would sign in with may be sent to the URI of this field."""
+    return settings.is_default_tracker and not is_from_dotenv(settings, field)
 
 
 def header_text(variable: str, value: str) -> str:
