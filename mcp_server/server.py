@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
 import anyio
 from mcp.server import MCPServer
 from mcp.server.caching import CacheableMethod, CacheHint
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 from mcp.server.mcpserver import Context
 
 from mcp_server import __version__
@@ -54,26 +54,6 @@ def build_server(over: Engine | Trackers) -> ProtocolServer:
     trackers = over if isinstance(over, Trackers) else Trackers.over([over])
     settings = trackers.default.engine.settings.model_copy(update={"read_only": trackers.read_only})
 
-    @asynccontextmanager
-    async def lifespan(_: MCPServer[ServerContext]) -> AsyncGenerator[ServerContext]:
-        async with anyio.create_task_group() as background:
-            for tracker in trackers.all:
-                background.start_soon(tracker.engine.recording.unfinished.settle_forever)
-            yield ServerContext(trackers.default, trackers)
-            background.cancel_scope.cancel()
-
-    async def warm_up_after_the_first_answer(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        # Hosts give up on a server that is slow to introduce itself; MLflow's import waits until that is done.
-        nonlocal cold
-        result = await call_next(ctx)
-        if cold:
-            cold = False
-            for tracker in trackers.all:
-                tracker.engine.warm_up()
-        return result
-
-    cold = True
-
     definitions = chosen_tools(settings, several_trackers=trackers.several)
     announcements = Announcements(frozenset(tool.name for tool in definitions if not tool.reads_only))
     server = MlflowServer(
@@ -82,11 +62,11 @@ def build_server(over: Engine | Trackers) -> ProtocolServer:
         version=__version__,
         instructions=instructions(trackers.default.engine.location, settings, _descriptions(trackers)),
         tools=[build(definition, settings.timeout_seconds, trackers.names) for definition in definitions],
-        lifespan=lifespan,
+        lifespan=_lifespan(trackers),
         middleware=[
             guard_messages,
             ChooseTracker(trackers),
-            warm_up_after_the_first_answer,
+            _warm_up_after_the_first_answer(trackers),
             announcements.middleware,
         ],
         subscriptions=announcements.bus,
@@ -102,6 +82,36 @@ def build_server(over: Engine | Trackers) -> ProtocolServer:
     register_prompts(server)
     register_completions(server, trackers)
     return server
+
+
+def _lifespan(
+    trackers: Trackers,
+) -> Callable[[MCPServer[ServerContext]], AbstractAsyncContextManager[ServerContext]]:
+    @asynccontextmanager
+    async def lifespan(_: MCPServer[ServerContext]) -> AsyncGenerator[ServerContext]:
+        async with anyio.create_task_group() as background:
+            for tracker in trackers.all:
+                background.start_soon(tracker.engine.recording.unfinished.settle_forever)
+            yield ServerContext(trackers.default, trackers)
+            background.cancel_scope.cancel()
+
+    return lifespan
+
+
+def _warm_up_after_the_first_answer(trackers: Trackers) -> ServerMiddleware[Any]:
+    """Hosts give up on a server that is slow to introduce itself; MLflow's import waits until that is done."""
+    cold = True
+
+    async def warm_up(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        nonlocal cold
+        result = await call_next(ctx)
+        if cold:
+            cold = False
+            for tracker in trackers.all:
+                tracker.engine.warm_up()
+        return result
+
+    return warm_up
 
 
 def _descriptions(trackers: Trackers) -> list[str]:
