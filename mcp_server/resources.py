@@ -95,7 +95,7 @@ async def _experiment(engine: Engine, experiment_id: str) -> Record:
         "lifecycle_stage": found.lifecycle_stage,
         "tags": dict(found.tags),
         "latest_runs": Table(latest.columns, latest.rows),
-        "url": engine.experiments.url(found.experiment_id),
+        "url": await engine.experiments.url(found.experiment_id),
     }
     return Record(facts)
 

@@ -130,18 +130,21 @@ async def test_a_version_shows_the_run_data_and_environment_behind_it(engine: En
     assert (row["run_id"], row["run_name"], row["datasets"]) == (run, "wide", "customers")
 
 
-def test_links_lead_to_the_mlflow_that_holds_the_registry(mock_engine: Engine):
+async def test_links_lead_to_the_mlflow_that_holds_the_registry(mock_engine: Engine):
     """A registry elsewhere has its own UI; names are quoted; a database has none."""
     transport = mock_engine.transports[0]
 
-    def url(registry_uri: str, name: str) -> str:
+    async def url(registry_uri: str, name: str) -> str:
         settings = Settings.load(tracking_uri="http://tracking:5000", registry_uri=registry_uri)
-        return engine_over(locate(settings), settings, transport, transport).registry.model_url(name, "3")
+        return await engine_over(locate(settings), settings, transport, transport).registry.model_url(name, "3")
 
     elsewhere = "http://models:5001"
-    assert url(elsewhere, "prod.churn #1 ü?") == "http://models:5001/#/models/prod.churn%20%231%20%C3%BC%3F/versions/3"
-    assert url("", "churn") == "http://tracking:5000/#/models/churn/versions/3"
-    assert url("sqlite:///models.db", "churn") == ""
+    assert (
+        await url(elsewhere, "prod.churn #1 ü?")
+        == "http://models:5001/#/models/prod.churn%20%231%20%C3%BC%3F/versions/3"
+    )
+    assert await url("", "churn") == "http://tracking:5000/#/models/churn/versions/3"
+    assert await url("sqlite:///models.db", "churn") == ""
 
 
 async def test_aliases_are_one_whatever_their_case(engine: Engine, name: Any):

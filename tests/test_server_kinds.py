@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from mcp_server.errors import InvalidInputError, PermissionDeniedError, UnreachableError
+from mcp_server.errors import InvalidInputError, PermissionDeniedError, UnreachableError, UnsupportedError
+from mcp_server.mlflow_integration.engine import open_engine
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
+from mcp_server.settings import Settings
+from tests.conftest import connect
 from tests.test_http_transport import (
     LittleServer,
     connected,
@@ -42,13 +46,18 @@ class Routed(LittleServer):
 
 async def asked_over(route: Route, path: str, use: Callable[[TrackingApi], Awaitable[Any]]) -> tuple[Any, str]:
     """What `use` returns against a server with these routes, reached at an address with this path."""
+    async with routed(route) as url, connected(url + path) as carrier:
+        return await use(TrackingApi(carrier, carrier.address)), carrier.address
+
+
+@asynccontextmanager
+async def routed(route: Route) -> AsyncIterator[str]:
+    """The address of a server with these routes."""
     server = Routed(())
     server.route = route
     listener = await asyncio.start_server(server.accept, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}{path}"
     try:
-        async with connected(url) as carrier:
-            return await use(TrackingApi(carrier, carrier.address)), carrier.address
+        yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     finally:
         listener.close()
         for task in server.tasks:
@@ -56,14 +65,25 @@ async def asked_over(route: Route, path: str, use: Callable[[TrackingApi], Await
         await asyncio.gather(*server.tasks, return_exceptions=True)
 
 
-async def test_a_server_without_sampled_history_is_asked_for_all_of_it():
-    """MLflow before 2.11; sampled here, every page read, and the missing endpoint asked for only once."""
+NO_SAMPLING = {
+    "message": "Column-expression-level unary distinct() should not be used outside of an aggregate function."
+}
+
+
+@pytest.mark.parametrize(
+    "refusal", [NOT_FOUND, reply(500, json.dumps({"error_code": "BAD_REQUEST", **NO_SAMPLING}).encode())]
+)
+async def test_a_server_without_sampled_history_is_asked_for_all_of_it(refusal: bytes):
+    """MLflow before 2.11, or before 3.15 with SQLAlchemy 2.1.
+
+    Sampled here, every page read, and the missing endpoint asked for only once.
+    """
     asked: list[str] = []
 
     def route(target: str) -> bytes:
         asked.append(target)
         if "get-history-bulk-interval" in target:
-            return NOT_FOUND
+            return refusal
         first = "page_token" not in target
         steps = range(500) if first else range(500, 1_000)
         points = [{"key": "loss", "value": 1 / (s + 1), "step": s, "timestamp": s} for s in steps]
@@ -104,6 +124,39 @@ async def test_a_prefixed_mlflow_2_is_reached_by_the_address_of_its_ui():
         "/api",
         "/tracking/get-artifact",
     ]
+
+
+@pytest.mark.parametrize(
+    ("page", "linked"),
+    [
+        (reply(200, b"<!doctype html><title>MLflow</title>", Content_Type="text/html"), True),
+        (reply(302, b"", Location="/login"), True),
+        (NOT_FOUND, False),
+    ],
+)
+async def test_the_root_of_a_prefixed_mlflow_2_gives_no_links(page: bytes, linked: bool):
+    """Its pages are below a prefix that nothing names; a wrong link is worse than none, and artifacts are refused."""
+    asked: list[str] = []
+
+    def route(target: str) -> bytes:
+        asked.append(target)
+        if target.startswith("/api/"):
+            return reply(200, b'{"experiment": {"experiment_id": "1", "name": "churn"}, "experiment_id": "1"}')
+        return reply(200, b"2.22.5") if target == "/version" else page if target == "/" else NOT_FOUND
+
+    async with routed(route) as url:
+        engine = open_engine(Settings.load(tracking_uri=url))
+        async with connect(engine) as agent:
+            made = [await agent.ask("create_experiment", name="churn") for _ in range(2)]
+            about = await agent.ask("get_server_info")
+            with pytest.raises(UnsupportedError, match="--static-prefix") as refusal:
+                await engine.api.upload_artifact("a" * 32, "a.txt", b"text")
+    links = {"url": f"{url}/#/experiments/1"} if linked else {}
+    assert [{key: value for key, value in one.items() if key == "url"} for one in made] == [links, links]
+    assert ("url" in about) == linked
+    assert ("--static-prefix" in about.get("hint", "")) != linked
+    assert asked.count("/") == 1
+    assert url in str(refusal.value)
 
 
 async def test_a_prefixed_mlflow_3_is_asked_below_its_prefix_only():

@@ -19,6 +19,7 @@ from mcp_server.mlflow_integration.operations.models.registering import Register
 from mcp_server.mlflow_integration.operations.models.registry import Registry
 from mcp_server.mlflow_integration.operations.runs import Tracking
 from mcp_server.mlflow_integration.operations.searching.references import References
+from mcp_server.mlflow_integration.operations.ui_address import UiAddress
 from mcp_server.mlflow_integration.operations.writing.open_runs import OpenRuns
 from mcp_server.mlflow_integration.operations.writing.recording import Recording
 from mcp_server.mlflow_integration.operations.writing.run_changes import RunChanges
@@ -44,6 +45,7 @@ class Engine:
     settings: Settings
     location: Location
     api: TrackingApi
+    ui: UiAddress
     experiments: Experiments
     tracking: Tracking
     metric_history: MetricHistory
@@ -87,16 +89,21 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
     api = TrackingApi(tracking, location.shown_uri)
     registry_api = RegistryApi(registry, location.shown_registry_uri)
     references = References(api, settings.experiment_name)
-    models = Registry(registry_api, api, references, location.registry_ui_url)
-    experiments = Experiments(api, references, location.ui_url)
+    ui = UiAddress(api, location.ui_url)
+    registry_ui = (
+        ui if location.registry_ui_url == location.ui_url else UiAddress(registry_api, location.registry_ui_url)
+    )
+    models = Registry(registry_api, api, references, registry_ui)
+    experiments = Experiments(api, references, ui)
     artifacts_api = ArtifactsApi(tracking, location.shown_uri)
     artifacts = Artifacts(artifacts_api, api, models, references, _host(location))
     return Engine(
         settings=settings,
         location=location,
         api=api,
+        ui=ui,
         experiments=experiments,
-        tracking=Tracking(api, registry_api, references, location.ui_url),
+        tracking=Tracking(api, registry_api, references, ui),
         metric_history=MetricHistory(api),
         recording=Recording(api, references, experiments, settings.allowed_folders),
         open_runs=OpenRuns(api, references),

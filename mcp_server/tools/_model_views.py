@@ -71,7 +71,7 @@ def history_table(events: Sequence[PromotionEvent]) -> Table:
     return Table(columns, rows, hint=more).without_empty(keep=4)
 
 
-def version_facts(registry: Registry, version: ModelVersion) -> dict[str, Any]:
+async def version_facts(registry: Registry, version: ModelVersion) -> dict[str, Any]:
     """One version, without what its run and its files tell."""
     return {
         "name": version.name,
@@ -84,7 +84,7 @@ def version_facts(registry: Registry, version: ModelVersion) -> dict[str, Any]:
         "creation_time": moment(version.creation_time),
         "description": version.description,
         "tags": shown_tags(version.tags),
-        "url": registry.model_url(version.name, version.version),
+        "url": await registry.model_url(version.name, version.version),
     }
 
 

@@ -8,7 +8,7 @@ from mcp_server.rendering import Record
 from mcp_server.tools._context import Tracking
 
 
-def written(tracking: Tracking, recorded: Recorded, content: RunContent) -> Record:
+async def written(tracking: Tracking, recorded: Recorded, content: RunContent) -> Record:
     hints = list(content.warnings)
     if recorded.existed:
         hints.insert(0, "This key had already logged a run, which is the one shown; nothing was written again.")
@@ -26,7 +26,7 @@ def written(tracking: Tracking, recorded: Recorded, content: RunContent) -> Reco
             "created": "experiment" if recorded.created_experiment else None,
             "idempotency_key": recorded.idempotency_key,
             "logged": None if recorded.existed else counts(content, recorded.files),
-            "url": tracking.run_url(recorded.run),
+            "url": await tracking.run_url(recorded.run),
         },
         hint=" ".join(hints),
     )

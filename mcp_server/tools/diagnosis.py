@@ -64,7 +64,7 @@ async def diagnose_run(
             "verdict": result.verdict,
             "findings": Table(["level", "finding", "evidence", "shown_by"], rows) if rows else None,
             "looked_at": _looked_at(evidence),
-            "url": engine.tracking.run_url(found),
+            "url": await engine.tracking.run_url(found),
         },
         hint=_hint(found, chosen, evidence, len(result.findings)),
     )

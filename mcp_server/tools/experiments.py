@@ -71,7 +71,7 @@ async def create_experiment(
     tags: Tags | None = None,
 ) -> Record:
     """Make an experiment. log_run and start_run make a missing one by themselves."""
-    return _record(experiments, await experiments.create(name, description=description, tags=tags or {}))
+    return await _record(experiments, await experiments.create(name, description=description, tags=tags or {}))
 
 
 async def update_experiment(
@@ -90,7 +90,7 @@ async def update_experiment(
         tags=tags or {},
         restore=restore,
     )
-    return _record(experiments, changed)
+    return await _record(experiments, changed)
 
 
 async def _to_delete(experiments: Experiments, experiment: str) -> Experiment:
@@ -116,7 +116,7 @@ async def delete_experiment(experiments: Experiments, found: ToDelete, experimen
     )
 
 
-def _record(experiments: Experiments, experiment: Experiment) -> Record:
+async def _record(experiments: Experiments, experiment: Experiment) -> Record:
     return Record(
         {
             "experiment_id": experiment.experiment_id,
@@ -125,7 +125,7 @@ def _record(experiments: Experiments, experiment: Experiment) -> Record:
             "description": experiment.tags.get(tag_names.NOTE),
             "tags": shown_tags(experiment.tags),
             "creation_time": moment(experiment.creation_time),
-            "url": experiments.url(experiment.experiment_id),
+            "url": await experiments.url(experiment.experiment_id),
         }
     )
 

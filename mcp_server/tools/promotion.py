@@ -80,7 +80,8 @@ async def promote_model(
     replaced; rollback_model can undo it.
     """
     if dry_run or plan.failed or plan.is_there_already:
-        return _promotion_record(engine, plan, Registered(plan.target or plan.candidate), moved=False, dry_run=dry_run)
+        unmoved = Registered(plan.target or plan.candidate)
+        return await _promotion_record(engine, plan, unmoved, moved=False, dry_run=dry_run)
     promoted = Registered(plan.target) if plan.target else await engine.registering.copy(plan.candidate, plan.model)
     await engine.promotions.move(
         plan.pointer,
@@ -91,10 +92,10 @@ async def promote_model(
         reason=reason,
         gates=[_gate_record(result) for result in plan.results],
     )
-    return _promotion_record(engine, plan, promoted, moved=True, dry_run=False)
+    return await _promotion_record(engine, plan, promoted, moved=True, dry_run=False)
 
 
-def _promotion_record(
+async def _promotion_record(
     engine: Engine, plan: PromotionPlan, promoted: Registered, *, moved: bool, dry_run: bool
 ) -> Record:
     copied = plan.candidate.name != plan.model
@@ -113,7 +114,7 @@ def _promotion_record(
             "copied_from": f"{plan.candidate.name} version {plan.candidate.version}" if copied else "",
             "created": "model" if promoted.created_model else "",
             "gates": _gates_table(plan.results) if plan.results else None,
-            "url": engine.registry.model_url(plan.model, number),
+            "url": await engine.registry.model_url(plan.model, number),
         },
         hint=" ".join(filter(None, [_promotion_hint(plan, dry_run), created_hint(promoted)])),
     )
@@ -152,7 +153,7 @@ async def rollback_model(
             "version": plan.target.version,
             "previous_version": plan.current.version,
             "gates": _gates_table(plan.results) if plan.results else None,
-            "url": engine.registry.model_url(plan.current.name, plan.target.version),
+            "url": await engine.registry.model_url(plan.current.name, plan.target.version),
         }
     )
 

@@ -105,7 +105,7 @@ async def get_model(
             "versions": versions_table(found.versions, found.runs),
             "promotions": history_table(events) if events else None,
             "next_page_token": found.older,
-            "url": registry.model_url(found.model.name),
+            "url": await registry.model_url(found.model.name),
         },
         resume=lambda shown: found.versions[shown - 1].version,
         paged="versions",
@@ -125,7 +125,7 @@ def _below(page_token: str) -> int | None:
 async def _one_version(registry: RegistryOperations, version: ModelVersion) -> Record:
     run = await registry.source_run(version)
     files = describe_model(await registry.files(version, MODEL_FILES, limit=MODEL_FILE_LIMIT))
-    return Record({**version_facts(registry, version), **lineage_facts(run, files)})
+    return Record({**await version_facts(registry, version), **lineage_facts(run, files)})
 
 
 async def compare_model_versions(registry: Registry, name: ModelName, versions: Versions) -> Record:
@@ -188,7 +188,10 @@ async def register_model(
         name, run=run, model=model, model_uri=model_uri, description=description, tags=tags or {}, alias=alias
     )
     hint = "This model was registered already; no new version was made." if registered.existed else ""
-    facts = {"created": "model" if registered.created_model else "", **version_facts(registry, registered.version)}
+    facts = {
+        "created": "model" if registered.created_model else "",
+        **await version_facts(registry, registered.version),
+    }
     return Record(facts, hint=hint or created_hint(registered))
 
 
@@ -210,9 +213,9 @@ async def update_model(
         policy.need_unguarded(name, pointer_of(alias, ""), "Giving an alias with update_model")
     changed = await registering.update(name, version, description=description or None, tags=tags or {}, alias=alias)
     if isinstance(changed, ModelVersion):
-        return Record(version_facts(registry, changed))
+        return Record(await version_facts(registry, changed))
     facts = {"name": changed.name, "description": changed.description, "tags": shown_tags(changed.tags)}
-    return Record({**facts, "aliases": dict(changed.version_by_alias), "url": registry.model_url(changed.name)})
+    return Record({**facts, "aliases": dict(changed.version_by_alias), "url": await registry.model_url(changed.name)})
 
 
 async def _deletion(engine: OneEngine, policy: Policy, name: str, version: str, alias: str) -> Deletion:

@@ -159,7 +159,7 @@ async def log_run(
             idempotency_key=idempotency_key,
         )
     )
-    return written(tracking, recorded, content)
+    return await written(tracking, recorded, content)
 
 
 async def start_run(
@@ -191,7 +191,7 @@ async def start_run(
             idempotency_key=idempotency_key,
         )
     )
-    return written(tracking, recorded, content)
+    return await written(tracking, recorded, content)
 
 
 async def log_to_run(
@@ -217,7 +217,7 @@ async def log_to_run(
             "run_name": changed.run_name,
             "status": changed.status,
             "logged": counts(content),
-            "url": tracking.run_url(changed),
+            "url": await tracking.run_url(changed),
         },
         hint=" ".join(content.warnings),
     )
@@ -247,7 +247,7 @@ async def finish_run(
             "run_name": ended.run.run_name,
             "status": ended.run.status,
             "end_time": moment(ended.run.end_time),
-            "url": tracking.run_url(ended.run),
+            "url": await tracking.run_url(ended.run),
         },
         hint=hint,
     )
@@ -304,7 +304,7 @@ async def delete_runs(run_changes: RunChanges, found: ToDelete, runs: RunRefs) -
 async def _record(tracking: Tracking, run: Run) -> Record:
     around = await tracking.surroundings(run)
     experiment = await tracking.experiment_name(run.experiment_id)
-    return run_record(run, around, experiment=experiment, url=tracking.run_url(run))
+    return run_record(run, around, experiment=experiment, url=await tracking.run_url(run))
 
 
 def _changed(change: RunChange) -> str:

@@ -10,6 +10,7 @@ import anyio
 from mcp_server import __version__
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.mlflow_integration.operations.status import ConnectionStatus, connection_status
+from mcp_server.mlflow_integration.operations.ui_address import PAGES_ELSEWHERE
 from mcp_server.rendering import Record, Table
 from mcp_server.tools._context import AllTrackers, OneEngine
 from mcp_server.tracker_settings import own_words
@@ -28,6 +29,7 @@ async def get_server_info(engine: OneEngine, trackers: AllTrackers) -> Record:
             its = tracker.engine.settings.tracker
             group.start_soon(_ask, tracker.engine, answers, inf if its == here else OTHERS_SECONDS)
     status = answers[here]
+    url = await engine.ui.found() if status.answers else engine.location.ui_url
     return Record(
         {
             "tracker": here if trackers.several else "",
@@ -38,12 +40,13 @@ async def get_server_info(engine: OneEngine, trackers: AllTrackers) -> Record:
             "mlflow_version": status.version,
             "experiments": status.experiments,
             "registered_models": status.models,
-            "url": engine.location.ui_url,
+            "url": url,
             "default_experiment": engine.settings.experiment_name,
             "read_only": engine.settings.read_only,
             "server_version": __version__,
             "trackers": _table(trackers, answers) if trackers.several else None,
-        }
+        },
+        hint=PAGES_ELSEWHERE if engine.location.ui_url and not url else "",
     )
 
 

@@ -57,7 +57,7 @@ async def summarize_experiment(
             "tags": {key: _values(values.items(), len(values)) for key, values in _first(summary.tags, TAGS_SHOWN)},
             "datasets": dict(_first(summary.datasets, TAGS_SHOWN)),
             "runs_with_models": summary.runs_with_models,
-            "url": engine.experiments.url(place.experiment_id),
+            "url": await engine.experiments.url(place.experiment_id),
         },
         hint=found.why_empty or _hint(summary, complete=found.complete),
     )

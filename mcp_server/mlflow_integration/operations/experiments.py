@@ -19,6 +19,7 @@ from mcp_server.mlflow_integration.entities import Experiment, Page
 from mcp_server.mlflow_integration.operations.searching.filters import LENGTH_LIMIT, quoted
 from mcp_server.mlflow_integration.operations.searching.references import References
 from mcp_server.mlflow_integration.operations.tag_values import writable_tags
+from mcp_server.mlflow_integration.operations.ui_address import UiAddress
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi, ViewType
 from mcp_server.names import same_name
 from mcp_server.suggestions import did_you_mean
@@ -31,10 +32,10 @@ NAME_LIMIT: Final = 500
 class Experiments:
     """Experiments of one MLflow."""
 
-    def __init__(self, api: TrackingApi, references: References, ui_url: str = "") -> None:
+    def __init__(self, api: TrackingApi, references: References, ui: UiAddress) -> None:
         self._api = api
         self._references = references
-        self._ui_url = ui_url
+        self._ui = ui
 
     async def get(self, reference: str) -> Experiment:
         """By id, exact name or UI link. Raises: NotFoundError: there is none; the text names the closest."""
@@ -148,9 +149,9 @@ class Experiments:
             return ""  # A suggestion is worth no failure of the call that it is for.
         return did_you_mean(name, [other for other in others if other != name])
 
-    def url(self, experiment_id: str) -> str:
+    async def url(self, experiment_id: str) -> str:
         """Page of an experiment in MLflow's UI; empty where the store has none."""
-        return f"{self._ui_url}/#/experiments/{experiment_id}" if self._ui_url else ""
+        return await self._ui.link(f"experiments/{experiment_id}")
 
     async def _create_unless_made(self, name: str) -> tuple[Experiment, bool]:
         try:

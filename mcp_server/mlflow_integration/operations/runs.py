@@ -11,6 +11,7 @@ from mcp_server.mlflow_integration.operations.run_surroundings import Surroundin
 from mcp_server.mlflow_integration.operations.searching.best_runs import BestRuns, best_runs
 from mcp_server.mlflow_integration.operations.searching.references import References
 from mcp_server.mlflow_integration.operations.searching.run_search import FoundRuns, RunQuery, search_runs
+from mcp_server.mlflow_integration.operations.ui_address import UiAddress
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 
@@ -18,11 +19,11 @@ from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 class Tracking:
     """Runs of one MLflow."""
 
-    def __init__(self, api: TrackingApi, registry: RegistryApi, references: References, ui_url: str = "") -> None:
+    def __init__(self, api: TrackingApi, registry: RegistryApi, references: References, ui: UiAddress) -> None:
         self._api = api
         self._registry = registry
         self.references = references
-        self._ui_url = ui_url
+        self._ui = ui
 
     async def search_runs(self, query: RunQuery, *, max_results: int, page_token: str = "") -> FoundRuns:
         """One page of runs, newest first unless ordered otherwise.
@@ -58,6 +59,6 @@ class Tracking:
         except NotFoundError:
             return experiment_id
 
-    def run_url(self, run: Run) -> str:
+    async def run_url(self, run: Run) -> str:
         """Page of a run in MLflow's UI; empty where the store has none."""
-        return f"{self._ui_url}/#/experiments/{run.experiment_id}/runs/{run.run_id}" if self._ui_url else ""
+        return await self._ui.link(f"experiments/{run.experiment_id}/runs/{run.run_id}")

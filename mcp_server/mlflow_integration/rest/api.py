@@ -45,6 +45,11 @@ class RestApi:
             raise not_mlflow(self._address)
         return text
 
+    async def has_pages(self) -> bool:
+        """Whether MLflow's UI is at the address of the server. Raises: TrackingServerError: it cannot be told."""
+        _count("GET", "/")
+        return (await self._transport.request("GET", "/", idempotent=True)).status != 404
+
     async def _get(self, route: str, **params: Any) -> Json:
         return await self._call("GET", route, params=params, idempotent=True)
 

@@ -47,6 +47,11 @@ def failure(reply: Reply, address: str) -> MlflowToolError:
             "is not that of an MLflow server, or the server has a --static-prefix that MLFLOW_TRACKING_URI lacks. "
             "get_server_info shows its version."
         )
+    if _NO_SAMPLING in message:
+        return UnsupportedError(
+            f"MLflow at {address} cannot sample curves: versions before 3.15 do not work with SQLAlchemy 2.1. "
+            "Update MLflow there, or install sqlalchemy<2.1 beside it."
+        )
     kind = _ERROR_BY_CODE.get(code)
     if kind is not None and not any(sign in message for sign in _STORE_TROUBLE):
         return kind(_reworded(message) or f"MLflow refused the request ({code}).")
@@ -139,6 +144,9 @@ _PLAIN_HTTP_REFUSED: Final = (
 _STORE_TROUBLE: Final = ("QueuePool", "database is locked", "OperationalError")
 """MLflow labels an exhausted pool BAD_REQUEST, as if the caller were wrong (seen with 3.17.2)."""
 
+
+_NO_SAMPLING: Final = "Column-expression-level unary distinct()"
+"""What SQLAlchemy 2.1 answers to the sampled history of MLflow 3.14 and before."""
 
 _CHANGED_PARAM: Final = re.compile(r"'key': '(.*?)', 'old_value': '(.*?)', 'new_value': '(.*?)'")
 

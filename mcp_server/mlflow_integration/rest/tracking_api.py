@@ -180,7 +180,8 @@ class TrackingApi(RestApi):
     ) -> dict[str, list[MetricPoint]]:
         """Points of one metric for up to BULK_INTERVAL_RUNS runs, thinned to about `max_results` steps each.
 
-        MLflow thins them; servers before 2.11 cannot, so their points are all read, one request a run and page.
+        MLflow thins them. Servers before 2.11 cannot, nor those before 3.15 with SQLAlchemy 2.1; of them all points
+        are read, one request a run and page.
 
         Returns: points by run id, ordered by step, then time; runs without the metric are left out.
         """

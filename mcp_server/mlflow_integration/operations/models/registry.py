@@ -21,6 +21,7 @@ from mcp_server.mlflow_integration.operations.models.promotion_history import ST
 from mcp_server.mlflow_integration.operations.run_content import artifact_path
 from mcp_server.mlflow_integration.operations.searching.filters import quoted
 from mcp_server.mlflow_integration.operations.searching.references import References
+from mcp_server.mlflow_integration.operations.ui_address import UiAddress
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 from mcp_server.names import find_name, same_name
@@ -60,14 +61,14 @@ class VersionFacts:
 class Registry:
     """Registered models of one MLflow. Runs and LoggedModels are read from the tracking side.
 
-    `ui_url` is the UI of the MLflow that holds the registry, which may be another one than the runs'.
+    `ui` is the UI of the MLflow that holds the registry, which may be another one than the runs'.
     """
 
-    def __init__(self, api: RegistryApi, tracking_api: TrackingApi, references: References, ui_url: str = "") -> None:
+    def __init__(self, api: RegistryApi, tracking_api: TrackingApi, references: References, ui: UiAddress) -> None:
         self._api = api
         self._tracking_api = tracking_api
         self._references = references
-        self._ui_url = ui_url
+        self._ui = ui
 
     async def search_models(
         self,
@@ -198,11 +199,9 @@ class Registry:
                 texts[path] = data.decode("utf-8", "replace")
         return texts
 
-    def model_url(self, name: str, version: str = "") -> str:
+    async def model_url(self, name: str, version: str = "") -> str:
         """Page of a model or version in the UI of the MLflow that holds the registry; empty where there is none."""
-        if not self._ui_url:
-            return ""
-        return f"{self._ui_url}/#/models/{quote(name, safe='')}" + (f"/versions/{version}" if version else "")
+        return await self._ui.link(f"models/{quote(name, safe='')}" + (f"/versions/{version}" if version else ""))
 
     async def current_version(self, model: RegisteredModel, name: str) -> ModelVersion | None:
         """The version that an alias points to, or a stage if no alias is called that; None if there is none."""
