@@ -28,7 +28,7 @@ from mcp_server.mlflow_integration.rest.credentials import UriField, takes_login
 from mcp_server.mlflow_integration.rest.http_transport import HttpTransport
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
-from mcp_server.mlflow_integration.rest.transport import Transport, UnusableTransport
+from mcp_server.mlflow_integration.rest.transport import CurveReader, Transport, UnusableTransport
 from mcp_server.redaction import remember_login
 from mcp_server.settings import Settings
 
@@ -104,7 +104,7 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
         ui=ui,
         experiments=experiments,
         tracking=Tracking(api, registry_api, references, ui),
-        metric_history=MetricHistory(api),
+        metric_history=MetricHistory(api, tracking if isinstance(tracking, CurveReader) else None),
         recording=Recording(api, references, experiments, settings.allowed_folders),
         open_runs=OpenRuns(api, references),
         run_changes=RunChanges(api, references),

@@ -79,6 +79,21 @@ class MetricPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesTotals:
+    """What a store counted over every point of a series."""
+
+    count: int
+    minimum: MetricPoint | None
+    """Of the finite values, as `maximum`; of equal ones the earliest."""
+    maximum: MetricPoint | None
+    nan_count: int
+    first_nan_step: int | None
+    infinity_count: int
+    """Both signs."""
+    first_infinity_step: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class MetricSeries:
     """Values of one metric of one run, ordered by step, then time."""
 
@@ -86,7 +101,9 @@ class MetricSeries:
     key: str
     points: tuple[MetricPoint, ...]
     sampled: bool = False
-    """True when MLflow holds more points than these: facts about the series are then facts about the sample."""
+    """True when MLflow holds more points than these: what is not in `totals` is then known of the sample only."""
+    totals: SeriesTotals | None = None
+    """Of a sampled series, where the store can say."""
 
 
 @dataclass(frozen=True, slots=True)

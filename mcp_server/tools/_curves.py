@@ -69,7 +69,7 @@ def _curve_row(series: MetricSeries, name: str) -> list[Any]:
         series.run_id,
         name,
         series.key,
-        f"{facts.count} sampled" if facts.sampled else facts.count,
+        facts.count if facts.counted else f"{facts.count} sampled",
         _at(facts.first),
         _at(facts.last),
         _at(facts.minimum),
@@ -79,7 +79,7 @@ def _curve_row(series: MetricSeries, name: str) -> list[Any]:
         facts.trend if judged else "",
         facts.plateau_step if judged else "",
         f"{divergence.reason} (since step {divergence.step})" if divergence else "",
-        len(spikes) or "",
+        f"{len(spikes)} in the sample" if spikes and facts.sampled else len(spikes) or "",
         f"{number(worst.value)} @{worst.step}" if worst else "",
         facts.nan_count or "",
         facts.infinity_count or "",
@@ -101,10 +101,15 @@ def _hint(runs: Sequence[Run], metrics: Sequence[str], series: Sequence[MetricSe
         if (run.run_id, metric) not in there
     ]
     hints: list[str] = []
-    if any(one.sampled for one in series):
+    if any(one.sampled and one.totals is None for one in series):
         hints.append(
             "Sampled: first and last are exact; min, max, spikes, NaN and infinity are those of an even sample. "
             "exact=true reads every point."
+        )
+    elif any(one.sampled for one in series):
+        hints.append(
+            "Count, first, last, min, max, NaN and infinity are those of every point; slope, trend, plateau and spikes "
+            "those of an even sample: start_step and end_step look closer."
         )
     elif any(len(one.points) > max_points for one in series):
         hints.append("More points: max_points, or start_step and end_step.")

@@ -35,6 +35,7 @@ def test_an_empty_series_has_no_facts():
     assert facts([]) == CurveFacts(
         count=0,
         sampled=False,
+        counted=True,
         first=None,
         last=None,
         minimum=None,

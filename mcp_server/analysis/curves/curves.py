@@ -59,6 +59,8 @@ class CurveFacts:
     count: int
     sampled: bool
     """True when these are facts about a sample of what MLflow holds."""
+    counted: bool
+    """True when count, extremes, NaN and infinities are nevertheless those of every point."""
     first: MetricPoint | None
     last: MetricPoint | None
     """First and last as logged, finite or not; None only for an empty series."""
@@ -92,7 +94,8 @@ def describe(series: MetricSeries, direction: Direction) -> CurveFacts:
     """The facts of one series; `direction` says whether the metric is maximised or minimised. O(n log n) at most."""
     points = series.points
     finite = [point for point in points if math.isfinite(point.value)]
-    minimum, maximum = _extremes(finite)
+    totals = series.totals
+    minimum, maximum = (totals.minimum, totals.maximum) if totals else _extremes(finite)
     best = maximum if direction == "max" else minimum
     divergence = _divergence(points, finite, best, direction)
     slope, change = _tail_trend(finite)
@@ -100,8 +103,9 @@ def describe(series: MetricSeries, direction: Direction) -> CurveFacts:
     nans = [point.step for point in points if math.isnan(point.value)] if len(finite) < len(points) else []
     infinities = [point.step for point in points if math.isinf(point.value)] if len(finite) < len(points) else []
     return CurveFacts(
-        count=len(points),
+        count=totals.count if totals else len(points),
         sampled=series.sampled,
+        counted=totals is not None or not series.sampled,
         first=points[0] if points else None,
         last=points[-1] if points else None,
         minimum=minimum,
@@ -111,10 +115,10 @@ def describe(series: MetricSeries, direction: Direction) -> CurveFacts:
         plateau_step=None if divergence else _plateau(finite, direction),
         divergence=divergence,
         trend=_trend(finite, divergence, change, direction),
-        nan_count=len(nans),
-        first_nan_step=nans[0] if nans else None,
-        infinity_count=len(infinities),
-        first_infinity_step=infinities[0] if infinities else None,
+        nan_count=totals.nan_count if totals else len(nans),
+        first_nan_step=totals.first_nan_step if totals else nans[0] if nans else None,
+        infinity_count=totals.infinity_count if totals else len(infinities),
+        first_infinity_step=totals.first_infinity_step if totals else infinities[0] if infinities else None,
         repeated_steps=repeated,
         backward_steps=backward,
         seconds_per_step=_seconds_per_step(points),
@@ -155,7 +159,7 @@ def _divergence(
     if best is None or len(finite) < SHORTEST_CURVE:
         return None
     size = min(max(len(finite) // END, 3), 101)
-    best_at = next(at for at, point in enumerate(finite) if point is best)
+    best_at = next(at for at, point in enumerate(finite) if point == best)
     end_points = finite[max(best_at + 1, len(finite) - size) :]
     if len(end_points) < 2:
         return None

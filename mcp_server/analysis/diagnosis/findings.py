@@ -88,7 +88,7 @@ def _not_finite(series: MetricSeries, facts: CurveFacts) -> Iterator[Finding]:
         if not count or step is None:
             continue
         finite = [point for point in series.points if math.isfinite(point.value)]
-        of = f"{count} of {facts.count} {'sampled ' if facts.sampled else ''}values"
+        of = f"{count} of {facts.count} {'' if facts.counted else 'sampled '}values"
         if not finite:
             yield Finding(kind, "problem", f"{series.key} has no finite value: {of} are {kind}.", series.key, step)
         elif is_odd(series.points[-1].value):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from importlib import import_module
@@ -21,13 +21,16 @@ import anyio
 from anyio import CancelScope, CapacityLimiter, to_thread
 
 from mcp_server.errors import TrackingServerError, UnreachableError
-from mcp_server.mlflow_integration.local import mlflow_internals, preparation
+from mcp_server.mlflow_integration.entities import MetricSeries
+from mcp_server.mlflow_integration.local import mlflow_internals, preparation, stored_curves
 from mcp_server.mlflow_integration.local.environment import THREADS, prepare_environment
 from mcp_server.mlflow_integration.local.open_reply import OpenReply
 from mcp_server.mlflow_integration.local.private_folder import PrivateFolder
 from mcp_server.mlflow_integration.locate import LocalStore
 from mcp_server.mlflow_integration.rest.transport import (
     RETRY_WAITS_SECONDS,
+    Curve,
+    CurveLimits,
     Encoded,
     Method,
     Params,
@@ -130,6 +133,21 @@ class InProcessTransport:
         finally:
             with CancelScope(shield=True):
                 await to_thread.run_sync(opened.close)
+
+    async def read_curves(
+        self, curves: Sequence[Curve], limits: CurveLimits, steps: tuple[int, int] | None
+    ) -> Mapping[Curve, MetricSeries] | None:
+        """Curves from the database itself: exact, and a sample of a long one without reading it.
+
+        None: the store is no database, or its tables cannot be asked; MLflow's own answer tells why, if it fails too.
+        """
+
+        def read() -> Mapping[Curve, MetricSeries] | None:
+            self._application().result()
+            database = mlflow_internals.tracking_database()
+            return None if database is None else stored_curves.read_curves(database, curves, limits, steps)
+
+        return await to_thread.run_sync(read, abandon_on_cancel=True, limiter=self._limiter)
 
     def close(self) -> None:
         """Give the store up; the last one to do so removes a temporary store from the disk. Safe to call twice."""

@@ -126,6 +126,12 @@ def close_server_store() -> None:
         store.engine.dispose()
 
 
+def tracking_database() -> Any:
+    """The SQLAlchemy engine of the application's tracking store; None for a store that is no database."""
+    handlers = sys.modules.get("mlflow.server.handlers")
+    return getattr(getattr(handlers, "_tracking_store", None), "engine", None)
+
+
 def _refuse_writes() -> None:
     """SQLite itself then answers a write with an error. A read-only connection (mode=ro) would leave its -wal file."""
     event: Any = import_module("sqlalchemy.event")

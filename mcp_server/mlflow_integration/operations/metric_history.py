@@ -10,6 +10,7 @@ from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import MetricPoint, MetricSeries, Run
 from mcp_server.mlflow_integration.operations.searching.why_empty import listing
 from mcp_server.mlflow_integration.rest.tracking_api import BULK_INTERVAL_RUNS, TrackingApi
+from mcp_server.mlflow_integration.rest.transport import Curve, CurveLimits, CurveReader
 from mcp_server.suggestions import did_you_mean
 from mcp_server.untrusted import shown
 
@@ -29,11 +30,17 @@ _PAGE_POINTS: Final = 25_000
 """Source: MLflow's limit for a page of metrics/get-history."""
 
 
+COUNTED_IN_ALL: Final = 5_000_000
+"""Points over which a store counts what it does not send: half a second per million in SQLite."""
+
+
 class MetricHistory:
     """Reads metric histories of one MLflow."""
 
-    def __init__(self, api: TrackingApi) -> None:
+    def __init__(self, api: TrackingApi, reader: CurveReader | None = None) -> None:
+        """`reader`: for stores that can be asked for curves and their totals directly."""
         self._api = api
+        self._reader = reader
 
     async def read(
         self,
@@ -44,18 +51,30 @@ class MetricHistory:
         end_step: int | None = None,
         exact: bool = False,
     ) -> tuple[MetricSeries, ...]:
-        """One series per run and metric that exists, each a sample of at most SAMPLE_POINTS that MLflow chooses.
+        """One series per run and metric that exists: whole, or a sample of about SAMPLE_POINTS.
 
-        With `exact` every point is read of those that were sampled, up to EXACT_POINTS each and EXACT_IN_ALL.
+        Curves are whole up to EXACT_POINTS each and EXACT_IN_ALL: from a store that can be asked directly always (a
+        sample then comes with totals), from another one with `exact`.
         Raises: InvalidInputError: no run has one of the metrics; the text names the closest.
-        Source: metrics/get-history-bulk-interval, which thins evenly on the server.
         """
         _refuse_unknown(runs, metrics)
         bounds = _bounds(start_step, end_step)
-        count = len(runs) * len(metrics)
-        size = SAMPLE_POINTS if count == 1 else _SAMPLE_POINTS_SOME if count <= _FEW_CURVES else _SAMPLE_POINTS_MANY
-        series: dict[tuple[str, str], MetricSeries] = {}
+        wanted = [(run.run_id, metric) for run in runs for metric in metrics if metric in run.metrics]
+        size = _sample_size(len(runs) * len(metrics))
+        if self._reader is not None:
+            limits = CurveLimits(EXACT_POINTS, EXACT_IN_ALL, size, COUNTED_IN_ALL)
+            stored = await self._reader.read_curves(wanted, limits, bounds)
+            if stored is not None:
+                return tuple(stored[curve] for curve in wanted if curve in stored)
+        series = await self._sampled(runs, metrics, size, bounds)
+        found = [series[curve] for curve in wanted if curve in series]
+        return tuple(await self._completed(found, bounds) if exact else found)
 
+    async def _sampled(
+        self, runs: Sequence[Run], metrics: Sequence[str], size: int, bounds: tuple[int, int] | None
+    ) -> dict[Curve, MetricSeries]:
+        """Source: metrics/get-history-bulk-interval, which thins evenly on the server."""
+        series: dict[Curve, MetricSeries] = {}
         # One after the other: an MLflow server works one curve at a time, and side by side they only wait longer.
         for metric in metrics:
             ids = [run.run_id for run in runs if metric in run.metrics]
@@ -70,9 +89,7 @@ class MetricHistory:
                 for run_id, points in by_run.items():
                     points.sort(key=lambda point: (point.step, point.timestamp))
                     series[run_id, metric] = MetricSeries(run_id, metric, tuple(points), sampled=len(points) >= size)
-        wanted = [(run.run_id, metric) for run in runs for metric in metrics]
-        found = [series[key] for key in wanted if key in series]
-        return tuple(await self._completed(found, bounds) if exact else found)
+        return series
 
     async def _completed(self, series: Sequence[MetricSeries], bounds: tuple[int, int] | None) -> list[MetricSeries]:
         """The same series, sampled ones replaced by all of their points as far as the limits reach."""
@@ -100,6 +117,10 @@ class MetricHistory:
             )
             found.append(MetricSeries(one.run_id, one.key, tuple(points), sampled=False))
         return found
+
+
+def _sample_size(curves: int) -> int:
+    return SAMPLE_POINTS if curves == 1 else _SAMPLE_POINTS_SOME if curves <= _FEW_CURVES else _SAMPLE_POINTS_MANY
 
 
 def _refuse_unknown(runs: Sequence[Run], metrics: Sequence[str]) -> None:

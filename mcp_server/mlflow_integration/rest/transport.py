@@ -11,10 +11,11 @@ import json as json_module
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 from urllib.parse import urlencode
 
 from mcp_server.errors import InvalidInputError, UnsupportedError
+from mcp_server.mlflow_integration.entities import MetricSeries
 
 Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
 
@@ -90,6 +91,38 @@ class Transport(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+Curve = tuple[str, str]
+"""Run id and metric."""
+
+
+@dataclass(frozen=True, slots=True)
+class CurveLimits:
+    """How much of the curves of one call is read."""
+
+    whole: int
+    """Points of one curve that is read whole; longer ones are sampled."""
+    whole_in_all: int
+    """The same over all curves."""
+    sample: int
+    """Points of a sampled curve, about."""
+    counted_in_all: int
+    """Points over which the totals of sampled curves are counted."""
+
+
+@runtime_checkable
+class CurveReader(Protocol):
+    """What a transport may be able to do besides: read curves where they are stored, with facts about every point."""
+
+    async def read_curves(
+        self, curves: Sequence[Curve], limits: CurveLimits, steps: tuple[int, int] | None
+    ) -> Mapping[Curve, MetricSeries] | None:
+        """The curves that have points in the range of `steps`, both ends included; None: this store cannot say.
+
+        Raises: UnreachableError: the store cannot be opened.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

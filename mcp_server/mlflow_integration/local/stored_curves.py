@@ -1,0 +1,206 @@
+"""Metric curves read from the tables of a store: whole, or sampled by index probes with totals over every point.
+
+For its own sample MLflow reads every point of a curve: 4 s for a million. Its index on (run, key, step) finds
+each point of a sample at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from typing import Any, Final
+
+from mcp_server.mlflow_integration.entities import MetricPoint, MetricSeries, SeriesTotals
+from mcp_server.mlflow_integration.rest.transport import Curve, CurveLimits
+
+logger = logging.getLogger(__name__)
+
+_LARGEST: Final = sys.float_info.max
+"""What MLflow stores for infinity. For NaN it stores 0 and sets `is_nan`."""
+_ALL_STEPS: Final = (-(2**63), 2**63 - 1)
+
+_Row = tuple[int, int, bool, float]
+"""step, timestamp, is_nan, value: the primary key within a curve, in the order of its points."""
+
+
+def read_curves(
+    database: Any, curves: Sequence[Curve], limits: CurveLimits, steps: tuple[int, int] | None
+) -> Mapping[Curve, MetricSeries] | None:
+    """See `CurveReader.read_curves`; `database` is an SQLAlchemy engine. None when its tables cannot be asked."""
+    sqlalchemy: Any = import_module("sqlalchemy")
+    found: dict[Curve, MetricSeries] = {}
+    whole_left, counted_left = limits.whole_in_all, limits.counted_in_all
+    try:
+        with database.connect() as connection:
+            for curve in curves:
+                stored = _StoredCurve(connection, curve, steps or _ALL_STEPS)
+                whole = min(limits.whole, whole_left)
+                count = stored.count(most=whole + 1)
+                if count <= whole:
+                    whole_left -= count
+                    series = MetricSeries(*curve, _points(stored.rows()))
+                else:
+                    count = stored.count(most=counted_left + 1)
+                    known = count <= counted_left
+                    counted_left -= count if known else 0
+                    series = stored.sampled(limits.sample, count if known else None)
+                if series.points:
+                    found[curve] = series
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        logger.warning("Curves could not be read from the tables of the store: %s", type(error).__name__)
+        return None
+    return found
+
+
+class _StoredCurve:
+    """One curve between two steps, both included."""
+
+    def __init__(self, connection: Any, curve: Curve, steps: tuple[int, int]) -> None:
+        self._connection = connection
+        self._curve = curve
+        self._range = {"run": curve[0], "key": curve[1], "low": steps[0], "high": steps[1]}
+
+    def count(self, *, most: int) -> int:
+        """Points, counted up to `most`."""
+        return self._ask("count", most=most)[0][0]
+
+    def rows(self) -> list[_Row]:
+        return self._ask("rows")
+
+    def sampled(self, size: int, count: int | None) -> MetricSeries:
+        """About `size` points at even distances, with first and last; `count` says that totals are wanted, of so many.
+
+        The points that the totals name are among them.
+        """
+        ((low, high),) = self._ask("ends")
+        if low is None:
+            return MetricSeries(*self._curve, ())
+        rows = {*self._ask("first", low=low, high=low), *self._ask("last", low=high, high=high)}
+        probed = self._probed(size, low, high)
+        # Steps that lie in clusters, or hold many points each, are sampled by rank: every point is read.
+        if count is not None and not size / 2 <= len(probed) < 2 * size:
+            probed = self._ask("every", stride=-(-count // size))
+        rows.update(probed)
+        totals = None
+        if count is not None:
+            totals, marks = self._totals(count)
+            rows.update(marks)
+        return MetricSeries(*self._curve, _points(rows), sampled=True, totals=totals)
+
+    def _probed(self, size: int, low: int, high: int) -> list[_Row]:
+        """The points of the first step at or after each of about `size` places at even distances."""
+        stride = min(max((high - low) // max(size - 1, 1), 1), _ALL_STEPS[1])
+        until = max(high - stride, low)
+        found = self._ask("probes", low=low, high=high, stride=stride, until=until, most=2 * size)
+        return [row for row in found if row[0] is not None]
+
+    def _totals(self, count: int) -> tuple[SeriesTotals, list[_Row]]:
+        """The totals, and the rows that they name."""
+        ((nans, infinities, low, high, nan_step, infinity_step),) = self._ask("totals")
+        ((low_step, high_step),) = self._ask("steps_of", minimum=low, maximum=high)
+
+        def mark(kind: str, step: int | None, **values: Any) -> list[_Row]:
+            return [] if step is None else self._ask(kind, **values, low=step, high=step)
+
+        minimum, maximum = (mark("value", step, value=value) for step, value in ((low_step, low), (high_step, high)))
+        totals = SeriesTotals(
+            count=count,
+            minimum=_point(minimum[0]) if minimum else None,
+            maximum=_point(maximum[0]) if maximum else None,
+            nan_count=nans,
+            first_nan_step=nan_step,
+            infinity_count=infinities,
+            first_infinity_step=infinity_step,
+        )
+        return totals, [*minimum, *maximum, *mark("nan", nan_step), *mark("infinite", infinity_step)]
+
+    def _ask(self, what: str, **values: Any) -> list[Any]:
+        found = self._connection.execute(_statements()[what], {**self._range, **values})
+        return [tuple(row) for row in found]
+
+
+def _points(rows: Iterable[_Row]) -> tuple[MetricPoint, ...]:
+    return tuple(_point(row) for row in sorted(rows))
+
+
+def _point(row: _Row) -> MetricPoint:
+    step, timestamp, is_nan, value = row
+    if is_nan:
+        value = math.nan
+    elif abs(value) >= _LARGEST:
+        value = math.copysign(math.inf, value)
+    return MetricPoint(step, value, timestamp)
+
+
+@cache
+def _statements() -> Mapping[str, Any]:
+    """Built once: SQLAlchemy then finds their SQL in its cache. All bound to run, key, low and high.
+
+    Every condition names a range of steps, even of one: without statistics SQLite would otherwise read the points of
+    this metric in all runs, which its primary key covers.
+    """
+    sql: Any = import_module("sqlalchemy")
+    big, truth = sql.BigInteger, sql.Boolean
+    # Columns without a type other than these come as the driver gives them.
+    names = [sql.column(name) for name in ("run_uuid", "key", "value")]
+    metrics = sql.table(
+        "metrics", *names, sql.column("step", big), sql.column("timestamp", big), sql.column("is_nan", truth)
+    ).alias("m")
+    one = metrics.c
+    row = (one.step, one.timestamp, one.is_nan, one.value)
+    ours = sql.and_(one.run_uuid == sql.bindparam("run"), one.key == sql.bindparam("key"))
+    low, high = sql.bindparam("low", type_=big), sql.bindparam("high", type_=big)
+    here = sql.and_(ours, one.step.between(low, high))
+    most, stride = sql.bindparam("most", type_=sql.Integer), sql.bindparam("stride", type_=big)
+    until = sql.bindparam("until", type_=big)
+    is_nan = one.is_nan.is_(True)
+    is_infinite = sql.and_(one.is_nan.is_(False), sql.or_(one.value >= _LARGEST, one.value <= -_LARGEST))
+    is_finite = sql.and_(one.is_nan.is_(False), one.value < _LARGEST, one.value > -_LARGEST)
+
+    def first(*conditions: Any) -> Any:
+        return sql.select(*row).where(here, *conditions).order_by(*row[1:]).limit(1)
+
+    def only(condition: Any, value: Any) -> Any:
+        return sql.case((condition, value))
+
+    def equals(name: str) -> Any:
+        return sql.and_(one.is_nan.is_(False), one.value == sql.bindparam(name, type_=sql.Double))
+
+    def end(step: Any) -> Any:
+        # Of min(step) and max(step) SQLite 3.40 answers only one at once when both ends of a range are given.
+        return sql.select(one.step).where(here).order_by(step).limit(1).scalar_subquery()
+
+    start = sql.select(sql.cast(low, big).label("step")).cte("walk", recursive=True)
+    after = sql.and_(ours, one.step.between(start.c.step + stride, high))
+    following = sql.select(one.step).where(after).order_by(one.step).limit(1)
+    walk = start.union_all(sql.select(following.correlate(start).scalar_subquery()).where(start.c.step <= until))
+    rank = sql.func.row_number().over(order_by=row).label("rank")
+    ranked = sql.select(*row, rank).where(here).subquery()
+    func = sql.func
+    return {
+        "count": sql.select(func.count()).select_from(sql.select(one.step).where(here).limit(most).subquery()),
+        "rows": sql.select(*row).where(here),
+        "ends": sql.select(end(one.step), end(one.step.desc())),
+        "first": first(),
+        "last": sql.select(*row).where(here).order_by(*(part.desc() for part in row[1:])).limit(1),
+        "probes": sql.select(*row)
+        # An outer join, because SQLite may turn an inner one round and read the whole curve for each step.
+        .select_from(walk.outerjoin(metrics, sql.and_(ours, one.step.between(walk.c.step, walk.c.step))))
+        .limit(most),
+        "every": sql.select(*(ranked.c[part.name] for part in row)).where(ranked.c.rank % stride == 0),
+        "totals": sql.select(
+            *(func.coalesce(func.sum(only(condition, 1)), 0) for condition in (is_nan, is_infinite)),
+            *(function(only(is_finite, one.value)) for function in (func.min, func.max)),
+            *(func.min(only(condition, one.step)) for condition in (is_nan, is_infinite)),
+        ).where(here),
+        "steps_of": sql.select(*(func.min(only(equals(name), one.step)) for name in ("minimum", "maximum"))).where(
+            here
+        ),
+        "value": first(equals("value")),
+        "nan": first(is_nan),
+        "infinite": first(is_infinite),
+    }
