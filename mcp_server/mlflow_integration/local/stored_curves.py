@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any, Final
 
 from mcp_server.mlflow_integration.entities import MetricPoint, MetricSeries, SeriesTotals
@@ -138,68 +139,97 @@ def _point(row: _Row) -> MetricPoint:
 
 @cache
 def _statements() -> Mapping[str, Any]:
-    """Built once: SQLAlchemy then finds their SQL in its cache. All bound to run, key, low and high.
+    """Built once: SQLAlchemy then finds their SQL in its cache. All are bound to run, key, low and high.
 
     Every condition names a range of steps, even of one: without statistics SQLite would otherwise read the points of
     this metric in all runs, which its primary key covers.
     """
+    terms = _terms()
+    return {**_reading(terms), **_sampling(terms), **_counting(terms)}
+
+
+def _terms() -> Any:
+    """Table, conditions and bound values that the statements share."""
     sql: Any = import_module("sqlalchemy")
-    big, truth = sql.BigInteger, sql.Boolean
-    # Columns without a type other than these come as the driver gives them.
-    names = [sql.column(name) for name in ("run_uuid", "key", "value")]
-    metrics = sql.table(
-        "metrics", *names, sql.column("step", big), sql.column("timestamp", big), sql.column("is_nan", truth)
-    ).alias("m")
+    big = sql.BigInteger
+    columns = {"step": big, "timestamp": big, "is_nan": sql.Boolean, "value": sql.Double}
+    names = [sql.column(name) for name in ("run_uuid", "key")] + [sql.column(*one) for one in columns.items()]
+    metrics = sql.table("metrics", *names).alias("m")
     one = metrics.c
-    row = (one.step, one.timestamp, one.is_nan, one.value)
     ours = sql.and_(one.run_uuid == sql.bindparam("run"), one.key == sql.bindparam("key"))
     low, high = sql.bindparam("low", type_=big), sql.bindparam("high", type_=big)
-    here = sql.and_(ours, one.step.between(low, high))
-    most, stride = sql.bindparam("most", type_=sql.Integer), sql.bindparam("stride", type_=big)
-    until = sql.bindparam("until", type_=big)
-    is_nan = one.is_nan.is_(True)
-    is_infinite = sql.and_(one.is_nan.is_(False), sql.or_(one.value >= _LARGEST, one.value <= -_LARGEST))
-    is_finite = sql.and_(one.is_nan.is_(False), one.value < _LARGEST, one.value > -_LARGEST)
+    return SimpleNamespace(
+        sql=sql,
+        metrics=metrics,
+        one=one,
+        row=(one.step, one.timestamp, one.is_nan, one.value),
+        ours=ours,
+        low=low,
+        high=high,
+        here=sql.and_(ours, one.step.between(low, high)),
+        most=sql.bindparam("most", type_=sql.Integer),
+        stride=sql.bindparam("stride", type_=big),
+        until=sql.bindparam("until", type_=big),
+    )
 
-    def first(*conditions: Any) -> Any:
-        return sql.select(*row).where(here, *conditions).order_by(*row[1:]).limit(1)
+
+def _reading(t: Any) -> dict[str, Any]:
+    rows = t.sql.select(*t.row).where(t.here)
+    some = t.sql.select(t.one.step).where(t.here)
+
+    def end(step: Any) -> Any:
+        # Not min and max: SQLite 3.40 finds only one of them at once when both ends of a range are given.
+        return some.order_by(step).limit(1).scalar_subquery()
+
+    return {
+        "rows": rows,
+        "count": t.sql.select(t.sql.func.count()).select_from(some.limit(t.most).subquery()),
+        "ends": t.sql.select(end(t.one.step), end(t.one.step.desc())),
+        "first": rows.order_by(*t.row[1:]).limit(1),
+        "last": rows.order_by(*(part.desc() for part in t.row[1:])).limit(1),
+    }
+
+
+def _sampling(t: Any) -> dict[str, Any]:
+    """`probes` goes through the index from one step to the next that is `stride` further; `every` ranks all points."""
+    sql, one = t.sql, t.one
+    start = sql.select(sql.cast(t.low, sql.BigInteger).label("step")).cte("walk", recursive=True)
+    after = sql.and_(t.ours, one.step.between(start.c.step + t.stride, t.high))
+    following = sql.select(one.step).where(after).order_by(one.step).limit(1).correlate(start).scalar_subquery()
+    walk = start.union_all(sql.select(following).where(start.c.step <= t.until))
+    # An outer join, because SQLite may turn an inner one round and read the whole curve for each step.
+    points = walk.outerjoin(t.metrics, sql.and_(t.ours, one.step.between(walk.c.step, walk.c.step)))
+    rank = sql.func.row_number().over(order_by=t.row).label("rank")
+    ranked = sql.select(*t.row, rank).where(t.here).subquery()
+    return {
+        "probes": sql.select(*t.row).select_from(points).limit(t.most),
+        "every": sql.select(*(ranked.c[part.name] for part in t.row)).where(ranked.c.rank % t.stride == 0),
+    }
+
+
+def _counting(t: Any) -> dict[str, Any]:
+    sql, one = t.sql, t.one
+    func, number = sql.func, one.is_nan.is_(False)
+    is_nan = one.is_nan.is_(True)
+    is_infinite = sql.and_(number, sql.or_(one.value >= _LARGEST, one.value <= -_LARGEST))
+    is_finite = sql.and_(number, one.value < _LARGEST, one.value > -_LARGEST)
 
     def only(condition: Any, value: Any) -> Any:
         return sql.case((condition, value))
 
     def equals(name: str) -> Any:
-        return sql.and_(one.is_nan.is_(False), one.value == sql.bindparam(name, type_=sql.Double))
+        return sql.and_(number, one.value == sql.bindparam(name, type_=sql.Double))
 
-    def end(step: Any) -> Any:
-        # Of min(step) and max(step) SQLite 3.40 answers only one at once when both ends of a range are given.
-        return sql.select(one.step).where(here).order_by(step).limit(1).scalar_subquery()
+    def first(condition: Any) -> Any:
+        return sql.select(*t.row).where(t.here, condition).order_by(*t.row[1:]).limit(1)
 
-    start = sql.select(sql.cast(low, big).label("step")).cte("walk", recursive=True)
-    after = sql.and_(ours, one.step.between(start.c.step + stride, high))
-    following = sql.select(one.step).where(after).order_by(one.step).limit(1)
-    walk = start.union_all(sql.select(following.correlate(start).scalar_subquery()).where(start.c.step <= until))
-    rank = sql.func.row_number().over(order_by=row).label("rank")
-    ranked = sql.select(*row, rank).where(here).subquery()
-    func = sql.func
+    totals = [func.coalesce(func.sum(only(condition, 1)), 0) for condition in (is_nan, is_infinite)]
+    totals += [function(only(is_finite, one.value)) for function in (func.min, func.max)]
+    totals += [func.min(only(condition, one.step)) for condition in (is_nan, is_infinite)]
+    steps = [func.min(only(equals(name), one.step)) for name in ("minimum", "maximum")]
     return {
-        "count": sql.select(func.count()).select_from(sql.select(one.step).where(here).limit(most).subquery()),
-        "rows": sql.select(*row).where(here),
-        "ends": sql.select(end(one.step), end(one.step.desc())),
-        "first": first(),
-        "last": sql.select(*row).where(here).order_by(*(part.desc() for part in row[1:])).limit(1),
-        "probes": sql.select(*row)
-        # An outer join, because SQLite may turn an inner one round and read the whole curve for each step.
-        .select_from(walk.outerjoin(metrics, sql.and_(ours, one.step.between(walk.c.step, walk.c.step))))
-        .limit(most),
-        "every": sql.select(*(ranked.c[part.name] for part in row)).where(ranked.c.rank % stride == 0),
-        "totals": sql.select(
-            *(func.coalesce(func.sum(only(condition, 1)), 0) for condition in (is_nan, is_infinite)),
-            *(function(only(is_finite, one.value)) for function in (func.min, func.max)),
-            *(func.min(only(condition, one.step)) for condition in (is_nan, is_infinite)),
-        ).where(here),
-        "steps_of": sql.select(*(func.min(only(equals(name), one.step)) for name in ("minimum", "maximum"))).where(
-            here
-        ),
+        "totals": sql.select(*totals).where(t.here),
+        "steps_of": sql.select(*steps).where(t.here),
         "value": first(equals("value")),
         "nan": first(is_nan),
         "infinite": first(is_infinite),
