@@ -35,7 +35,9 @@ from mcp_server.errors import (
     UnreachableError,
 )
 from mcp_server.mlflow_integration.rest import http_transport as transport_module
+from mcp_server.mlflow_integration.rest.circuit_breaker import FAILURES
 from mcp_server.mlflow_integration.rest.http_transport import BODY_LIMIT, REQUESTS_IN_FLIGHT, HttpTransport
+from mcp_server.mlflow_integration.rest.transport import STREAM_PIECE
 from mcp_server.settings import Settings
 
 PATH = "/api/2.0/mlflow/runs/search"
@@ -562,6 +564,34 @@ async def test_a_dripping_answer_ends_with_the_callers_cancel_scope_and_frees_it
                     scope.cancel()
             dripping.clear()
         assert (await carrier.request("GET", PATH, idempotent=True)).status == 200
+
+
+async def read_stream(carrier: HttpTransport) -> bytes:
+    async with carrier.stream("/artifact") as reply:
+        return b"".join([piece async for piece in reply.pieces])
+
+
+async def test_a_dripping_artifact_has_the_time_of_one_call_and_counts_as_hanging():
+    """Without a deadline of its reader. After three of them a probe asks whether the server is there at all."""
+    async with serving(drip) as server, connected(server.url, timeout_seconds=0.2) as carrier:
+        for _ in range(FAILURES + 1):
+            with pytest.raises(DeadlineError, match="did not complete its answer"):
+                await read_stream(carrier)
+        assert [asked.target for asked in server.asked] == ["/artifact"] * FAILURES + ["/health", "/artifact"]
+
+
+async def test_an_artifact_that_is_left_before_its_end_is_no_failure():
+    """Its reader has what it wanted, and its slot is free again."""
+
+    async def beginning(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 X\r\nContent-Length: 100000000\r\n\r\n" + b" " * 2 * STREAM_PIECE)
+        await asyncio.Event().wait()
+
+    async with serving(beginning) as server, connected(server.url) as carrier:
+        for _ in range(REQUESTS_IN_FLIGHT + FAILURES):
+            async with carrier.stream("/artifact") as reply:
+                assert len(await anext(aiter(reply.pieces))) == STREAM_PIECE
+        assert [asked.target for asked in server.asked] == ["/artifact"] * (REQUESTS_IN_FLIGHT + FAILURES)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

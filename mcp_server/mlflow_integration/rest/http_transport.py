@@ -124,20 +124,25 @@ class HttpTransport:
     async def stream(
         self, path: str, *, params: Params | None = None, headers: Mapping[str, str] | None = None
     ) -> AsyncGenerator[StreamedReply]:
-        """One GET, not repeated: the reader may have used its beginning."""
+        """One GET, not repeated: the reader may have used its beginning. Its body has the time of one tool call.
+
+        Raises: DeadlineError: the body was not read to its end, or left, in that time; otherwise as `request`.
+        """
         client = self._opened()
         # A range is one of the bytes as they are stored, not of a compressed form.
         asked = encoded(params, None, None, {"Accept-Encoding": "identity", **(headers or {})})
         url = f"{self._base}{path}?{asked.query}" if asked.query else self._base + path
         request = client.build_request("GET", url, headers=dict(asked.headers))
         try:
-            async with self._breaker.watching(), self._slots:
-                response = await client.send(request, stream=True)
-                async with aclosing(response):
-                    if 300 <= response.status_code < 400:
-                        raise self._redirected(response)
-                    pieces = response.aiter_bytes(STREAM_PIECE)
-                    yield StreamedReply(response.status_code, dict(response.headers), pieces)
+            async with self._breaker.watching():
+                with anyio.move_on_after(self._settings.timeout_seconds):
+                    async with self._slots, aclosing(await client.send(request, stream=True)) as response:
+                        if 300 <= response.status_code < 400:
+                            raise self._redirected(response)
+                        pieces = response.aiter_bytes(STREAM_PIECE)
+                        yield StreamedReply(response.status_code, dict(response.headers), pieces)
+                        return
+                raise self._incomplete()
         except httpx2.DecodingError:
             raise TrackingServerError(f"The answer of {self.address} arrived garbled.") from None
         except httpx2.TransportError as error:
@@ -177,12 +182,14 @@ class HttpTransport:
         return self._client
 
     async def _within_time(self, client: httpx2.AsyncClient, request: httpx2.Request, *, idempotent: bool) -> Reply:
-        seconds = self._settings.timeout_seconds
-        with anyio.move_on_after(seconds):
+        with anyio.move_on_after(self._settings.timeout_seconds):
             return await self._carry(client, request, idempotent=idempotent)
-        raise DeadlineError(
-            f"{self.address} did not complete its answer within {seconds:g} s (MLFLOW_MCP_TIMEOUT_SECONDS). "
-            "Ask for less at once, or try again when the server is less busy."
+        raise self._incomplete()
+
+    def _incomplete(self) -> DeadlineError:
+        return DeadlineError(
+            f"{self.address} did not complete its answer within {self._settings.timeout_seconds:g} s "
+            "(MLFLOW_MCP_TIMEOUT_SECONDS). Ask for less at once, or try again when the server is less busy."
         )
 
     async def _probe(self) -> None:
