@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
 import anyio
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS: Final = 5.0
+"""MLflow waits 20 s for SQLite's lock and 30 s for a connection; a second wait would outlast the call."""
 
 
 class InProcessTransport:
@@ -76,7 +79,8 @@ class InProcessTransport:
     ) -> Reply:
         """One call of the application; waits for the store to be open.
 
-        An idempotent call is repeated, up to twice, while the database is locked or its connections are all in use.
+        An idempotent call is repeated, up to twice, while the database is locked or its connections are all in use,
+        unless MLflow has waited for that itself.
         Cancelled before it began, a call is not carried out; later, it ends in its thread.
 
         Raises: UnreachableError: the store cannot be opened; the next request tries again.
@@ -84,8 +88,9 @@ class InProcessTransport:
         """
         asked = encoded(params, json, content, headers)
         for wait in RETRY_WAITS_SECONDS if idempotent else ():
+            began = anyio.current_time()
             reply = await self._carry(method, path, asked)
-            if not is_busy(reply):
+            if not is_busy(reply) or anyio.current_time() - began > PATIENCE_SECONDS:
                 return reply
             await anyio.sleep(wait)
         return await self._carry(method, path, asked)

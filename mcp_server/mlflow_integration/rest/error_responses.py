@@ -23,7 +23,7 @@ from mcp_server.errors import (
     UnreachableError,
     UnsupportedError,
 )
-from mcp_server.mlflow_integration.rest.transport import Reply
+from mcp_server.mlflow_integration.rest.transport import Reply, is_busy
 from mcp_server.untrusted import public_text
 
 
@@ -52,8 +52,13 @@ def failure(reply: Reply, address: str) -> MlflowToolError:
             f"MLflow at {address} cannot sample curves: versions before 3.15 do not work with SQLAlchemy 2.1. "
             "Update MLflow there, or install sqlalchemy<2.1 beside it."
         )
+    if is_busy(reply):
+        return TrackingServerError(
+            f"The database of MLflow at {address} is busy: others hold its lock or all of its connections, and did so "
+            "for as long as MLflow waits. Try again in a moment."
+        )
     kind = _ERROR_BY_CODE.get(code)
-    if kind is not None and not any(sign in message for sign in _STORE_TROUBLE):
+    if kind is not None and _STORE_TROUBLE not in message:
         return kind(_reworded(message) or f"MLflow refused the request ({code}).")
     busy = code in ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED") or reply.status in (429, 503)
     advice = "Try again in a moment." if busy else "The log of that server says more."
@@ -141,8 +146,8 @@ _PLAIN_HTTP_REFUSED: Final = (
 )
 """What nginx, servers written in Go, and Apache answer."""
 
-_STORE_TROUBLE: Final = ("QueuePool", "database is locked", "OperationalError")
-"""MLflow labels an exhausted pool BAD_REQUEST, as if the caller were wrong (seen with 3.17.2)."""
+_STORE_TROUBLE: Final = "OperationalError"
+"""MLflow labels trouble of its database BAD_REQUEST, as if the caller were wrong (seen with 3.17.2)."""
 
 
 _NO_SAMPLING: Final = "Column-expression-level unary distinct()"
