@@ -57,11 +57,19 @@ class StdinLines:
         self._limit = limit
         self.replies: Any = None
         """The stream on which refused lines are answered; set before the first line is read."""
+        self.batches: Any = None
+        """Where the answers to batches are gathered; set likewise."""
 
     async def __aiter__(self) -> AsyncIterator[str]:
         async for line, complete in self._lines():
+            if complete and self.batches.served and line.lstrip().startswith(b"[") and (members := _read(line)):
+                for member in await self.batches.begun(members):
+                    await self.batches.passed(member.encode())
+                    yield member
+                continue
             refusal = refusal_of(line) if complete else _too_long(line, self._limit)
             if refusal is None:
+                await self.batches.passed(line)
                 yield line.decode()
                 continue
             start = shown(line[:400].decode(errors="replace"))
@@ -118,8 +126,8 @@ def _not_a_message(value: Any) -> Refusal:
     if isinstance(value, list):
         batch = [cast("dict[str, Any]", item) for item in cast("list[Any]", value) if isinstance(item, dict)]
         ids = tuple(_id(message) for message in batch if "method" in message and "id" in message)
-        wrong = "Invalid request: batches are not served; send one message per line."
-        return Refusal(INVALID_REQUEST, wrong, ids or (None,))
+        wrong = "only revision 2025-03-26 has batches; send one message per line" if value else "the batch is empty"
+        return Refusal(INVALID_REQUEST, f"Invalid request: {wrong}.", ids or (None,))
     if not isinstance(value, dict):
         return Refusal(INVALID_REQUEST, "Invalid request: a message is a JSON object.")
     message = cast("dict[str, Any]", value)

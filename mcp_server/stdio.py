@@ -16,6 +16,7 @@ import anyio
 from mcp.server.stdio import stdio_server
 
 from mcp_server import __version__
+from mcp_server.batches import Batches
 from mcp_server.protocol import ProtocolServer
 from mcp_server.server import build_server
 from mcp_server.settings import Settings
@@ -58,8 +59,8 @@ def serve(settings: Settings) -> int:
 async def _serve_stdio(server: ProtocolServer) -> None:
     lines = StdinLines(claim_stdin())
     async with stdio_server(stdin=cast("anyio.AsyncFile[str]", lines)) as (receiving, sending):
-        lines.replies = sending
-        await server.serve_streams(receiving, sending)
+        lines.replies, lines.batches = sending, Batches(sending)
+        await server.serve_streams(receiving, lines.batches)
 
 
 async def _end_at_signal(scope: anyio.CancelScope, trackers: Trackers) -> None:

@@ -37,9 +37,9 @@ class Host:
         self._write({"id": self._ids, "method": method, "params": params})
         return self._ids
 
-    def initialize(self) -> None:
+    def initialize(self, revision: str = "2025-11-25") -> None:
         client = {"name": "test", "version": "1"}
-        self.send("initialize", protocolVersion="2025-11-25", capabilities={}, clientInfo=client)
+        self.send("initialize", protocolVersion=revision, capabilities={}, clientInfo=client)
         assert "result" in self.answer()
         self._write({"method": "notifications/initialized"})
 

@@ -11,7 +11,10 @@ import anyio
 import pytest
 from mcp.client import Client
 from mcp.shared.exceptions import MCPError
+from mcp.shared.message import SessionMessage
+from mcp.types import JSONRPCResponse
 
+from mcp_server.batches import Batches
 from mcp_server.mlflow_integration.engine import Engine, open_engine
 from mcp_server.server import build_server
 from mcp_server.settings import Settings
@@ -111,7 +114,7 @@ async def test_a_line_that_is_too_long_is_skipped_without_being_kept():
         async def send(self, message: Any) -> None:
             sent.append(message.message)
 
-    lines.replies = Replies()
+    lines.replies, lines.batches = Replies(), Batches(Replies())
 
     def write() -> None:
         with os.fdopen(writing, "wb") as pipe:
@@ -129,6 +132,69 @@ async def test_a_line_that_is_too_long_is_skipped_without_being_kept():
     assert [json.loads(line)["id"] for line in passed] == [6]
     assert [(reply.id, reply.error.code) for reply in sent] == [(5, -32600)]
     assert "100,000 bytes" in sent[0].error.message
+
+
+def test_a_batch_of_2025_03_26_is_answered_on_one_line():
+    """That revision says that receivers take batches; what is no message in one is refused there."""
+    batch = [
+        {"jsonrpc": "2.0", "id": 1, "method": "ping"},
+        {"jsonrpc": "2.0", "method": "notifications/roots/list_changed"},
+        {"jsonrpc": "2.0", "id": "two", "method": "tools/list"},
+        {"jsonrpc": "2.0", "id": 3, "method": "no/such/method"},
+        {"jsonrpc": "2.0", "id": 4, "params": {}},
+        {"jsonrpc": "2.0", "id": 5, "method": "initialize", "params": {}},
+        5,
+    ]
+    with hosted("--mock-mode") as host:
+        host.initialize("2025-03-26")
+        host.write_line(json.dumps(batch))
+        answers = host.answer()
+        host.write_line(json.dumps([{"jsonrpc": "2.0", "method": "notifications/roots/list_changed"}]))
+        host.write_line("[]")
+        empty = host.answer()
+        host.send("ping")
+        assert host.answer()["result"] == {}
+    assert isinstance(answers, list)
+    seen = {answer["id"]: answer.get("error", {}).get("code", "result") for answer in answers if answer["id"]}
+    assert seen == {1: "result", "two": "result", 3: -32601, 4: -32600, 5: -32600}
+    assert [answer["error"]["code"] for answer in answers if answer["id"] is None] == [-32600]
+    assert len(answers) == 6
+    assert (empty["id"], empty["error"]["code"]) == (None, -32600)
+
+
+def test_a_batch_of_another_revision_is_refused_for_each_of_its_requests():
+    """2025-06-18 took batches out of the protocol."""
+    with hosted("--mock-mode") as host:
+        host.initialize("2025-11-25")
+        host.write_line(json.dumps([{"jsonrpc": "2.0", "id": id, "method": "ping"} for id in (8, 9)]))
+        refusals = [host.answer(), host.answer()]
+    assert [(refusal["id"], refusal["error"]["code"]) for refusal in refusals] == [(8, -32600), (9, -32600)]
+    assert "only revision 2025-03-26 has batches" in refusals[0]["error"]["message"]
+
+
+async def test_a_batch_waits_for_no_request_that_is_cancelled_or_answered_before():
+    """The server never answers a request that was cancelled, and an id stands for one request at a time."""
+    sent: list[Any] = []
+
+    class Sending:
+        async def send(self, item: SessionMessage) -> None:
+            sent.append(json.loads(item.message.model_dump_json(exclude_unset=True)))
+
+    def result(identifier: int) -> SessionMessage:
+        return SessionMessage(JSONRPCResponse(jsonrpc="2.0", id=identifier, result={}))
+
+    batches = Batches(Sending())  # type: ignore[arg-type]
+    pings = [{"jsonrpc": "2.0", "id": identifier, "method": "ping"} for identifier in (1, 2, 2)]
+    assert len(await batches.begun(pings)) == 2
+    await batches.send(result(7))
+    await batches.send(result(1))
+    assert [message["id"] for message in sent] == [7]
+    await batches.passed(b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}')
+    (answers,) = sent[1:]
+    assert [(answer["id"], "error" in answer) for answer in answers] == [(None, True), (1, False)]
+    assert await batches.begun([{"jsonrpc": "2.0", "id": 3, "method": "ping"}])
+    await batches.passed(b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":3}}')
+    assert len(sent) == 2
 
 
 async def test_an_unknown_tool_is_a_protocol_error_with_the_closest_name(mock_engine: Engine, era: str):

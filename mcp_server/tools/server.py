@@ -46,7 +46,7 @@ async def get_server_info(engine: OneEngine, trackers: AllTrackers) -> Record:
             "server_version": __version__,
             "trackers": _table(trackers, answers) if trackers.several else None,
         },
-        hint=PAGES_ELSEWHERE if engine.location.ui_url and not url else "",
+        hint=own_words(PAGES_ELSEWHERE, engine.settings) if engine.location.ui_url and not url else "",
     )
 
 

@@ -1,0 +1,100 @@
+"""Batches of messages on one line, which revision 2025-03-26 of the protocol has and no other."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, cast
+
+from mcp.shared.message import SessionMessage
+from mcp.types import INVALID_REQUEST, JSONRPCError, JSONRPCResponse
+from pydantic import RootModel
+
+from mcp_server.stdin_lines import Id, Refusal, refusal_of
+
+REVISION: Final = "2025-03-26"
+
+_CANCELLED: Final = "notifications/cancelled"
+
+
+class Sending(Protocol):
+    """The stream of messages to the host."""
+
+    async def send(self, item: SessionMessage, /) -> None: ...
+    async def aclose(self) -> None: ...
+
+
+class Answers(RootModel[list[JSONRPCResponse | JSONRPCError]]):
+    """The answers to a batch, as they go onto one line."""
+
+
+@dataclass(eq=False)
+class _Batch:
+    waiting: set[Id] = field(default_factory=set[Id])
+    answers: list[JSONRPCResponse | JSONRPCError] = field(default_factory=list[JSONRPCResponse | JSONRPCError])
+
+
+class Batches:
+    """Takes the server's messages to the host, and holds back the answers to a batch until all of them are there."""
+
+    def __init__(self, sending: Sending) -> None:
+        self._sending = sending
+        self._batch_by_id: dict[Id, _Batch] = {}
+        self.served = False
+        """Whether the revision that was agreed on has batches."""
+
+    async def send(self, item: SessionMessage, /) -> None:
+        answer = item.message
+        if isinstance(answer, JSONRPCResponse) and "protocolVersion" in answer.result:
+            self.served = answer.result["protocolVersion"] == REVISION
+        if isinstance(answer, JSONRPCResponse | JSONRPCError) and (batch := self._batch_by_id.pop(answer.id, None)):
+            batch.answers.append(answer)
+            await self._done(batch, answer.id)
+        else:
+            await self._sending.send(item)
+
+    async def begun(self, members: list[Any]) -> list[str]:
+        """The messages of a batch, a line each. What is no message is refused among the answers."""
+        batch, lines = _Batch(), list[str]()
+        for member in members:
+            line = json.dumps(member)
+            if refusal := refusal_of(line.encode()) or self._unfit(cast("dict[str, Any]", member)):
+                batch.answers += refusal.replies()
+                continue
+            lines.append(line)
+            if "method" in member and "id" in member:
+                batch.waiting.add(member["id"])
+                self._batch_by_id[member["id"]] = batch
+        await self._done(batch, None)
+        return lines
+
+    async def passed(self, line: bytes) -> None:
+        """Notes what a message to the server changes: a request that is cancelled is never answered."""
+        if self._batch_by_id and b"cancelled" in line:
+            message: dict[str, Any] = json.loads(line)
+            params: dict[str, Any] = message.get("params") or {}
+            identifier = params.get("requestId") if message.get("method") == _CANCELLED else None
+            if isinstance(identifier, str | int) and (batch := self._batch_by_id.pop(identifier, None)):
+                await self._done(batch, identifier)
+
+    def _unfit(self, message: dict[str, Any]) -> Refusal | None:
+        if message.get("method") == "initialize":
+            return Refusal(INVALID_REQUEST, "Invalid request: initialize is no part of a batch.", (message.get("id"),))
+        if "method" in message and message.get("id") in self._batch_by_id:
+            return Refusal(INVALID_REQUEST, "Invalid request: a request with this id is not answered yet.")
+        return None
+
+    async def _done(self, batch: _Batch, identifier: Id) -> None:
+        batch.waiting.discard(identifier)
+        if batch.answers and not batch.waiting:
+            # The transport writes whatever message there is as a line of JSON.
+            await self._sending.send(SessionMessage(cast("JSONRPCResponse", Answers(batch.answers))))
+
+    async def aclose(self) -> None:
+        await self._sending.aclose()
+
+    async def __aenter__(self) -> Batches:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
