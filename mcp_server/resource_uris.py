@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import quote
+
+RESOURCE_LIMIT: Final = 2 * 1024 * 1024
+"""Bytes of an artifact that is sent as a resource."""
 
 SERVER = "mlflow://server"
 EXPERIMENT = "mlflow://experiments/{experiment_id}"

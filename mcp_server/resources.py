@@ -19,8 +19,6 @@ from mcp_server.tools._trackers import marked
 from mcp_server.trackers import Tracker, Trackers
 from mcp_server.untrusted import clean
 
-RESOURCE_LIMIT: Final = 2 * 1024 * 1024
-"""Bytes of an artifact that is sent as a resource."""
 RUNS_SHOWN: Final = 20
 """Latest runs in the resource of an experiment."""
 _JSON: Final = "application/json"
@@ -37,7 +35,7 @@ def _register(to: MCPServer[Any], tracker: Tracker, trackers: Trackers) -> None:
     engine = tracker.engine
 
     def json(record: Record) -> str:
-        return dumps(answer(marked(record, tracker.name))[1])
+        return dumps(answer(marked(record, tracker.name), uris.RESOURCE_LIMIT)[1])
 
     async def server_info() -> str:
         return json(await server.get_server_info(engine, trackers))
@@ -46,7 +44,7 @@ def _register(to: MCPServer[Any], tracker: Tracker, trackers: Trackers) -> None:
         return json(await _experiment(engine, experiment_id))
 
     async def run(run_id: str) -> str:
-        return json(await runs.get_run(engine.tracking, run_id))
+        return json(await runs.whole_run(engine.tracking, run_id))
 
     async def run_artifact(run_id: str, path: str) -> str | bytes:
         return await _artifact(engine, run_id, path)
@@ -102,6 +100,6 @@ async def _experiment(engine: Engine, experiment_id: str) -> Record:
 
 async def _artifact(engine: Engine, run_id: str, path: str) -> str | bytes:
     found = await engine.artifacts.find(await engine.artifacts.place(run_id), path)
-    data = await whole(engine.artifacts, found, RESOURCE_LIMIT)
+    data = await whole(engine.artifacts, found, uris.RESOURCE_LIMIT)
     encoding = encoding_of(data[:8_192])
     return clean(data.decode(encoding, "replace")) if encoding else data

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from mcp.types import ResourceLink, TextResourceContents
 
 from mcp_server.mlflow_integration.engine import open_engine
 from mcp_server.settings import Settings
@@ -18,6 +23,7 @@ NOT_COMPARED = {"get_server_info"}
 """Says which store it is, which is what differs."""
 STARTED = 1_700_000_000_000
 SUFFIX = "parity"
+LONG = {"sub folder/ü 100%.log": "\n".join(f"line {number}" for number in range(9_000))}
 
 Answer = tuple[str, str, Any]
 """Tool, text half and structured half."""
@@ -28,10 +34,22 @@ async def _script(agent: Agent, model: str) -> AsyncIterator[Answer]:
     place, other = f"{SUFFIX}-churn", f"{SUFFIX}-other"
     ids: dict[str, str] = {}
 
+    async def follow(link: ResourceLink) -> None:
+        """A link leads to a resource of this server or to a file that is there, of the size it says."""
+        if link.uri.startswith("file://"):
+            size = os.stat(url2pathname(urlsplit(link.uri).path)).st_size
+        else:
+            (content,) = (await agent.client.read_resource(link.uri)).contents
+            size = len(content.text.encode()) if isinstance(content, TextResourceContents) else None
+        assert link.size in (None, size), link
+
     async def call(tool: str, **arguments: Any) -> Answer:
         result = await agent.client.call_tool(tool, arguments)
         text = "\n".join(getattr(part, "text", f"<{part.type}>") for part in result.content)
         assert not result.is_error, f"{tool}: {text}"
+        for part in result.content:
+            if isinstance(part, ResourceLink):
+                await follow(part)
         structured = result.structured_content
         if structured and {"run_id", "run_name"} <= structured.keys():
             ids[str(structured["run_name"])] = structured["run_id"]
@@ -60,6 +78,7 @@ async def _script(agent: Agent, model: str) -> AsyncIterator[Answer]:
     yield await call("finish_run", run="open")
     yield await call("update_run", runs=["a", "b"], tags={"reviewed": "yes"})
     yield await call("wait_for_runs", runs=["a", "open"])
+    yield await call("log_run", experiment=other, run_name="long", params={"prompt": "word " * 900}, artifacts=LONG)
     yield await call("search_experiments", name_contains=SUFFIX, order_by=["name ASC"])
     yield await call("update_experiment", experiment=other, description="Elsewhere.")
     yield await call("search_runs", experiments=[place], order_by=["metrics.accuracy DESC"])
@@ -68,6 +87,7 @@ async def _script(agent: Agent, model: str) -> AsyncIterator[Answer]:
     )
     yield await call("search_runs", experiments=[place], filter_string="metrics.acuracy > 0.55")
     yield await call("get_run", run=ids["c"])
+    yield await call("get_run", run="long")
     yield await call("compare_runs", runs=["a", "b", "c"])
     yield await call("rank_runs", metric="accuracy", experiments=[place])
     yield await call("get_metric_history", runs=["a", "d"], metrics=["loss"])
@@ -77,6 +97,8 @@ async def _script(agent: Agent, model: str) -> AsyncIterator[Answer]:
     yield await call("plot_metrics", metrics=["loss"], runs=["a", "b"])
     yield await call("list_artifacts", run="a")
     yield await call("read_artifact", run="a", path="notes.md")
+    yield await call("read_artifact", run="long", path="sub folder/ü 100%.log")
+    yield await call("compare_artifacts", run="long", other="long", path="sub folder/ü 100%.log")
     yield await call("compare_artifacts", run="a", other="b")
     yield await call("download_artifacts", run="a", to="downloaded")
     yield await call("export_runs", path="runs.csv", experiments=[place])
@@ -132,6 +154,8 @@ def masked(answers: list[Answer]) -> list[Answer]:
         if tool == "export_runs":  # the file holds durations, whose digits differ from store to store
             text = re.sub(r"(?m)^bytes: \d+$", "bytes: <size>", text)
             structured = {**structured, "bytes": "<size>"}
+        for end in re.findall(r"up to ([0-9a-f]{8})\)", text):
+            text = text.replace(end, "<end of the text>")
         lines = [mask(line) for line in text.splitlines() if not line.startswith("url: ")]
         masked.append((tool, "\n".join(lines), walk(structured)))
     return masked

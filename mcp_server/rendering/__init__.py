@@ -42,12 +42,14 @@ class LongText(str):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A resource of this server that holds more than the answer does."""
+    """A resource of this server, or a local file, that holds more than the answer does."""
 
     uri: str
     name: str
     mime_type: str = ""
     description: str = ""
+    size: int | None = None
+    """Bytes, where they are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,10 @@ TABLE_SCHEMA: Final[Json] = {"type": "object", "required": ["columns", "rows"], 
 """No more than it must say: every session pays for it once for each tool that answers with a table."""
 
 
-def answer(value: Table | Record) -> tuple[str, Json]:
-    """The text and the structured content of an answer, both within ANSWER_LIMIT."""
+def answer(value: Table | Record, limit: int = ANSWER_LIMIT) -> tuple[str, Json]:
+    """The text and the structured content of an answer, both within `limit` characters."""
     paged = value.paged if isinstance(value, Record) else ""
-    structured = fit(cast(Json, _cleaned(value.structured())), ANSWER_LIMIT, value.resume, paged)
+    structured = fit(cast(Json, _cleaned(value.structured())), limit, value.resume, paged)
     return text_of(structured), structured
 
 

@@ -16,11 +16,11 @@ from mcp_server.analysis.files.patterns import safe_pattern
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.operations.files.artifacts import Artifacts, FoundArtifact
 from mcp_server.mlflow_integration.operations.threads import in_thread, off_the_loop
-from mcp_server.rendering import Link, LongText, Picture, Record, Table
-from mcp_server.resource_uris import artifact_uri
+from mcp_server.rendering import LongText, Picture, Record, Table
 from mcp_server.tools._artifact_pictures import PICTURE_LIMIT, picture
 from mcp_server.tools._artifact_streams import whole
 from mcp_server.tools._artifact_tables import TableView, csv_view, parquet_view, table_view
+from mcp_server.tools._links import whole_file
 from mcp_server.untrusted import shown
 
 UNASKED_TEXT: Final = 6_000
@@ -99,15 +99,6 @@ def _facts(found: FoundArtifact) -> dict[str, Any]:
     return {"path": path, "of": found.place.label, "size_bytes": found.artifact.file_size, "type": mime_type(path)}
 
 
-def _links(found: FoundArtifact) -> tuple[Link, ...]:
-    """The file itself as a resource, for an answer that shows a part of it."""
-    if found.place.root.kind != "run":
-        return ()
-    path = found.place.full(found.artifact.path)
-    name = path.rpartition("/")[2]
-    return (Link(artifact_uri(found.place.root.name, path), name, mime_type(path), "The whole file"),)
-
-
 # Text
 
 
@@ -157,7 +148,7 @@ def _range(found: FoundArtifact, part: Part, lines: excerpts.LineRange) -> Recor
     if lines.next_line is None or (part.end_line and final >= part.end_line):
         return Record(facts)
     more = f"Continue with start_line={lines.next_line}; tail=100 shows the end, pattern='error' finds places."
-    return Record(facts, hint=more, links=_links(found))
+    return Record(facts, hint=more, links=whole_file(found))
 
 
 def _found(found: FoundArtifact, part: Part, lines: excerpts.Found) -> Record:
@@ -170,7 +161,9 @@ def _found(found: FoundArtifact, part: Part, lines: excerpts.Found) -> Record:
     if lines.shown == lines.matches:
         return Record(facts)
     left_out = f"{lines.matches - lines.shown:,} matching lines are not shown, from the middle: narrow the pattern, or "
-    return Record(facts, hint=left_out + "read around a line number with start_line and end_line.", links=_links(found))
+    return Record(
+        facts, hint=left_out + "read around a line number with start_line and end_line.", links=whole_file(found)
+    )
 
 
 async def _tail(artifacts: Artifacts, found: FoundArtifact, count: int) -> Record:
@@ -203,7 +196,7 @@ async def _tail(artifacts: Artifacts, found: FoundArtifact, count: int) -> Recor
     facts = {**_facts(found), "last_lines": len(lines), "total_lines": None if begins_within else seen}
     hint = "" if len(lines) >= min(count, seen) else f"Only the last {len(lines)} lines have room here."
     return Record(
-        {**facts, "content": LongText("\n".join(lines))}, hint=hint, links=_links(found) if begins_within else ()
+        {**facts, "content": LongText("\n".join(lines))}, hint=hint, links=whole_file(found) if begins_within else ()
     )
 
 
@@ -214,7 +207,7 @@ def _binary(found: FoundArtifact, head: bytes) -> Record:
         hint="Only text, tables and images are shown. download_artifacts brings the file into an allowed folder."
         if head
         else "",
-        links=_links(found) if head else (),
+        links=whole_file(found) if head else (),
     )
 
 
@@ -236,7 +229,7 @@ async def _json(artifacts: Artifacts, found: FoundArtifact, part: Part) -> Recor
         return Record(
             {**_facts(found), "json_path": part.json_path, "outline": LongText(outline(document, UNASKED_TEXT))},
             hint='Too large to show as a whole: json_path picks a part, such as layers[0].units or results["a.b"].',
-            links=_links(found),
+            links=whole_file(found),
         )
 
     try:
@@ -269,7 +262,7 @@ def _table(found: FoundArtifact, view: TableView, part: Part) -> Record:
     summary = None if view.summary is None else [view.summary.rows[i] for i in wanted]
     columns = None if view.summary is None or summary is None else Table(view.summary.columns, summary).without_empty(2)
     facts = {**_facts(found), "rows_in_file": view.total, "columns": columns, "rows": shown_rows}
-    return Record(facts, hint=" ".join(view.hints), links=() if view.complete else _links(found))
+    return Record(facts, hint=" ".join(view.hints), links=() if view.complete else whole_file(found))
 
 
 def _chosen_columns(header: Sequence[str], wanted: Sequence[str]) -> list[int]:

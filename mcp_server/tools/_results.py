@@ -38,6 +38,7 @@ def _links(links: tuple[Link, ...]) -> list[ResourceLink]:
             name=link.name,
             mime_type=link.mime_type or None,
             description=link.description or None,
+            size=link.size,
         )
         for link in links
     ]

@@ -11,6 +11,7 @@ from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.run_surroundings import Surroundings
 from mcp_server.rendering import LongText, Record, Table, duration, moment
 from mcp_server.tools._datasets import dataset_text
+from mcp_server.tools._links import run_link
 from mcp_server.tools._run_table import matching_columns
 from mcp_server.tools._views import run_cell, shown_tags
 from mcp_server.untrusted import clip, shown
@@ -18,17 +19,20 @@ from mcp_server.untrusted import clip, shown
 VALUE_LIMIT: Final = 200
 """Characters of one param or tag, unless it is asked for."""
 DESCRIPTION_LIMIT: Final = 1_000
+VALUES_SHOWN: Final = 300
+"""Values of one run beyond which an answer may have no room for all."""
 
 
-def run_record(run: Run, around: Surroundings, *, experiment: str, url: str) -> Record:
-    """All facts of a run and what belongs to it."""
-    params, cut_params = _short(run.params, "params")
-    tags, cut_tags = _short(shown_tags(run.tags), "tags")
+def run_record(run: Run, around: Surroundings, *, experiment: str, url: str, whole: bool = False) -> Record:
+    """All facts of a run and what belongs to it; `whole` cuts no value."""
+    params, cut_params = _short(run.params, "params", whole=whole)
+    tags, cut_tags = _short(shown_tags(run.tags), "tags", whole=whole)
     note = run.tags.get(tag_names.NOTE, "")
-    cut = cut_params + cut_tags + (["description"] if len(note) > DESCRIPTION_LIMIT else [])
+    cut = cut_params + cut_tags + (["description"] if len(note) > DESCRIPTION_LIMIT and not whole else [])
+    many = len(params) + len(tags) + len(run.metrics) > VALUES_SHOWN
     facts = {
         **_origin(run, experiment),
-        "description": clip(note, DESCRIPTION_LIMIT),
+        "description": LongText(note) if whole else clip(note, DESCRIPTION_LIMIT),
         "why_failed": _why_failed(run),
         "metrics": dict(run.metrics),
         "params": params,
@@ -42,7 +46,7 @@ def run_record(run: Run, around: Surroundings, *, experiment: str, url: str) -> 
         "children": _children(around),
         "url": url,
     }
-    return Record(facts, hint=_hint(around, cut))
+    return Record(facts, hint=_hint(around, cut), links=(run_link(run),) if (cut or many) and not whole else ())
 
 
 def chosen_record(run: Run, columns: Sequence[str]) -> Record:
@@ -75,8 +79,10 @@ def _origin(run: Run, experiment: str) -> dict[str, Any]:
     }
 
 
-def _short(values: Mapping[str, str], kind: str) -> tuple[dict[str, str], list[str]]:
-    """Values cut to VALUE_LIMIT, and the columns of those that were."""
+def _short(values: Mapping[str, str], kind: str, *, whole: bool) -> tuple[dict[str, str], list[str]]:
+    """Values cut to VALUE_LIMIT, and the columns of those that were; none are with `whole`."""
+    if whole:
+        return {key: LongText(value) for key, value in values.items()}, []
     cut = [f"{kind}.{key}" for key, value in values.items() if len(value) > VALUE_LIMIT]
     return {key: clip(value, VALUE_LIMIT) for key, value in values.items()}, cut
 

@@ -19,6 +19,7 @@ from mcp_server.mlflow_integration.operations.writing.open_runs import need_open
 from mcp_server.rendering import LongText, Record, Table
 from mcp_server.tools._artifact_streams import whole
 from mcp_server.tools._context import Artifacts, ArtifactTransfers, Policy, ReportProgress
+from mcp_server.tools._links import local_files, logged_files, whole_file
 from mcp_server.tools._params import RunRef
 from mcp_server.tools.artifacts import ArtifactsOf
 
@@ -143,17 +144,20 @@ def _moved(place: ArtifactPlace, moved: Transferred, word: str) -> Record:
         return [*paths[:NAMED], f"and {len(paths) - NAMED} more"] if len(paths) > NAMED else list(paths)
 
     rows = [[file.path, file.file_size] for file in moved.files]
+    sizes = [file.file_size for file in moved.files]
+    written = local_files(list(zip(moved.places, sizes, strict=False)))
     return Record(
         {
             "of": place.label,
             "run_id": place.run.run_id if place.run else "",
             word: len(moved.files),
-            "size_bytes": sum(file.file_size for file in moved.files),
+            "size_bytes": sum(sizes),
             "files": Table(["path", "size_bytes"], rows[:NAMED]) if rows else None,
             "replaced": few(moved.replaced),
             "already_there": few(moved.present),
             "skipped": few(moved.skipped),
-        }
+        },
+        links=written or (logged_files(place.run.run_id, moved.files) if word == "logged" and place.run else ()),
     )
 
 
@@ -201,4 +205,5 @@ async def _difference(artifacts: Artifacts, first: FoundArtifact, second: FoundA
     text, cut = await off_the_loop(lambda: text_difference(lines[0], lines[1], DIFF_TEXT))
     cut = cut or max(map(len, lines)) > DIFF_LINES
     hint = "The difference is cut; read_artifact shows the files." if cut else ""
-    return Record({**facts, "difference": LongText(text)}, hint=hint)
+    links = whole_file(first) + whole_file(second) if cut else ()
+    return Record({**facts, "difference": LongText(text)}, hint=hint, links=links)

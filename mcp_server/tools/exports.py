@@ -13,11 +13,12 @@ from mcp.server.mcpserver import Context
 from pydantic import Field
 
 from mcp_server.mlflow_integration.operations.all_runs import run_pages
-from mcp_server.mlflow_integration.operations.files.folders import open_for_writing
+from mcp_server.mlflow_integration.operations.files.folders import open_for_writing, place_of
 from mcp_server.mlflow_integration.operations.files.run_files import RunSpool, format_of
 from mcp_server.mlflow_integration.operations.runs import FoundRuns
 from mcp_server.rendering import Record
 from mcp_server.tools._context import OneEngine
+from mcp_server.tools._links import local_files
 from mcp_server.tools._params import ExperimentRefs, OrderBy, PageToken, SameFilter, SameSince
 
 READING_PART: Final = 0.7
@@ -61,7 +62,8 @@ async def export_runs(
         await run_sync(partial(spool.write, target, format_name))
         size = target.tell()
     facts = {"path": path, "format": format_name, "runs": len(spool), "bytes": size}
-    return Record({**facts, **_outcome(spool, last)}, hint=_hint(spool, last))
+    links = local_files([(place_of(path, engine.settings.allowed_folders), size)])
+    return Record({**facts, **_outcome(spool, last)}, hint=_hint(spool, last), links=links)
 
 
 async def _read(

@@ -301,10 +301,15 @@ async def delete_runs(run_changes: RunChanges, found: ToDelete, runs: RunRefs) -
     return Table(["run_id", "run_name", "lifecycle_stage"], rows, hint="update_run with restore=true restores them.")
 
 
-async def _record(tracking: Tracking, run: Run) -> Record:
+async def whole_run(tracking: Tracking, run: str) -> Record:
+    """What get_run shows, with all values whole."""
+    return await _record(tracking, await tracking.get_run(run), whole=True)
+
+
+async def _record(tracking: Tracking, run: Run, *, whole: bool = False) -> Record:
     around = await tracking.surroundings(run)
     experiment = await tracking.experiment_name(run.experiment_id)
-    return run_record(run, around, experiment=experiment, url=await tracking.run_url(run))
+    return run_record(run, around, experiment=experiment, url=await tracking.run_url(run), whole=whole)
 
 
 def _changed(change: RunChange) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mcp_server.resource_uris import artifact_uri
 from tests.artifacts.conftest import FILES, LOG_LINES, TRACEBACK, Fill, content_of, log_text
 from tests.conftest import connect
 
@@ -196,6 +197,9 @@ async def test_the_model_of_a_run_is_read_in_every_way_it_is_named(engine: Any, 
             (f"models:/{churn}/{version['version']}", ""),
             (f"models:/{churn}@champion", ""),
         ]
+        for name_in_run in ("model", model_id):
+            found = await agent.client.read_resource(artifact_uri(run, f"{name_in_run}/requirements.txt"))
+            assert "cloudpickle" in found.contents[0].text  # type: ignore[union-attr]
         for place, folder in ways:
             files = [row[0] for row in (await agent.ask("list_artifacts", run=place))["rows"]]
             assert f"{folder}requirements.txt" in files

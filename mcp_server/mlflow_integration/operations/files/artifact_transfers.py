@@ -12,7 +12,7 @@ from typing import Any, Final
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Artifact
 from mcp_server.mlflow_integration.operations.files.artifacts import ArtifactPlace, Artifacts, FoundArtifact
-from mcp_server.mlflow_integration.operations.files.folders import files_in, open_for_writing, writable_size
+from mcp_server.mlflow_integration.operations.files.folders import files_in, open_for_writing, place_of, writable_size
 from mcp_server.mlflow_integration.operations.files.uploads import read_upload, upload_names
 from mcp_server.mlflow_integration.operations.run_content import artifact_path
 from mcp_server.mlflow_integration.operations.threads import in_thread, off_the_loop
@@ -36,6 +36,8 @@ class Transferred:
     """Artifact paths that had another content before."""
     present: tuple[str, ...] = ()
     """Local files of the same size that were there already."""
+    places: tuple[Path, ...] = ()
+    """Of downloaded files, in the order of `files`."""
 
 
 class ArtifactTransfers:
@@ -118,7 +120,8 @@ class ArtifactTransfers:
             async with self._artifacts.open(one) as opened:
                 size = await in_thread(lambda pieces, local=local: self._write(local, pieces), opened.pieces)
             done.append(Artifact(local, False, size))
-        return Transferred(tuple(done), tuple(skipped), present=tuple(present))
+        places = tuple(place_of(file.path, self._folders) for file in done)
+        return Transferred(tuple(done), tuple(skipped), present=tuple(present), places=places)
 
     async def digest(self, found: FoundArtifact) -> str:
         """SHA-256 of a file's content, read in pieces."""

@@ -42,9 +42,19 @@ class ArtifactPlace:
     folder: str = ""
     run: Run | None = None
     """Set when the root is a run named by the caller: its logged models are shown beside its own files."""
+    in_run: tuple[str, str] = ("", "")
+    """The run that leads to a logged model's files, and the folder that they are below; empty for other roots."""
 
     def full(self, path: str) -> str:
         return "/".join(part for part in (self.folder, path) if part)
+
+    @property
+    def resource_run(self) -> str:
+        """The run below which the files have a resource; empty when there is none."""
+        return self.root.name if self.root.kind == "run" else self.in_run[0]
+
+    def resource_path(self, path: str) -> str:
+        return self.full(path) if self.root.kind == "run" else f"{self.in_run[1]}/{path}"
 
     def relative(self, path: str) -> str:
         return path.removeprefix(f"{self.folder}/") if self.folder else path
@@ -185,7 +195,7 @@ class Artifacts:
     async def _of_logged_model(self, model_id: str, label: str) -> ArtifactPlace:
         model = await self._tracking_api.get_logged_model(model_id)
         self._need_trusted(model.artifact_uri, f"{model_id}/artifacts")
-        return ArtifactPlace(ArtifactRoot("logged_model", model_id), label)
+        return ArtifactPlace(ArtifactRoot("logged_model", model_id), label, in_run=(model.source_run_id, model_id))
 
     async def _of_version(self, version: ModelVersion, label: str, copies: int = 0) -> ArtifactPlace:
         """What the version was made from: a logged model, a folder of a run, another version; else its own files."""

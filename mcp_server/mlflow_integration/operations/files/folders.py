@@ -93,6 +93,12 @@ def open_for_writing(path: str, roots: Sequence[Path]) -> Generator[BinaryIO]:
         ) from None
 
 
+def place_of(path: str, roots: Sequence[Path]) -> Path:
+    """Where `open_for_writing` writes, as an absolute path. Raises: InvalidInputError: as `open_for_writing`."""
+    root, parts = _candidates(path, roots)[0]
+    return root.joinpath(*parts)
+
+
 def writable_size(path: str, roots: Sequence[Path]) -> int | None:
     """Bytes of the file that already has the name of one to be written; None when the name is free.
 
