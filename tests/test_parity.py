@@ -126,7 +126,7 @@ def masked(answers: list[Answer]) -> list[Answer]:
         for number, run_id in enumerate(run_ids):
             text = re.sub(rf"\b{run_id}\b|\b{run_id[:12]}\b|\b{run_id[:10]}\b", f"<id {number}>", text)
         for number, experiment_id in enumerate(experiment_ids):
-            text = re.sub(rf"(experiment_id: |\(id ){experiment_id}\b", rf"\1<experiment {number}>", text)
+            text = re.sub(rf"(experiment_id: |\(id |experiments/){experiment_id}\b", rf"\1<experiment {number}>", text)
             text = re.sub(rf"(?m)^{experiment_id}(?=\|parity-)", f"<experiment {number}>", text)
         text = re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?(\.\d+)?Z?", "<time>", text)
         text = re.sub(r"\b(\d+(\.\d+)? ?(ms|s|min|h|d)\b ?)+", "<duration>", text)
