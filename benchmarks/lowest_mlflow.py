@@ -49,7 +49,10 @@ def main() -> None:
         subprocess.run([python, "-m", "pip", "install", "-q", *wanted], check=True)
     shown = "import mlflow, sqlalchemy, sys; print(mlflow.__version__, sqlalchemy.__version__, sys.version.split()[0])"
     versions = subprocess.run([python, "-c", shown], capture_output=True, text=True, check=True).stdout.split()
-    print("MLflow {}, SQLAlchemy {}, Python {}".format(*versions), flush=True)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=TOP, capture_output=True, text=True, check=False
+    )
+    print("MLflow {}, SQLAlchemy {}, Python {}".format(*versions) + f", commit {commit.stdout.strip()}", flush=True)
     status = 0
     for path in CORE:
         command = [python, "-m", "pytest", "-q", "-o", "addopts=", "--no-header", "--tb=line", path, *NEWEST_ONLY]
