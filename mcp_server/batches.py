@@ -79,7 +79,7 @@ class Batches:
 
     def _unfit(self, message: dict[str, Any]) -> Refusal | None:
         if message.get("method") == "initialize":
-            return Refusal(INVALID_REQUEST, "Invalid request: initialize is no part of a batch.", (message.get("id"),))
+            return Refusal(INVALID_REQUEST, "Invalid request: initialize cannot be in a batch.", (message.get("id"),))
         if "method" in message and message.get("id") in self._batch_by_id:
             return Refusal(INVALID_REQUEST, "Invalid request: a request with this id is not answered yet.")
         return None

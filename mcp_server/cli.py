@@ -26,9 +26,9 @@ stdin and stdout. To see what it does, run the demo.
 """
 
 _EPILOG = """\
-Options win over environment variables, those over a .env file in the working folder. .env.example
+Options take precedence over environment variables, and those over a .env file in the working folder. .env.example
 and the README list every variable. Without --tracking-uri and MLFLOW_TRACKING_URI, mlflow.db in the
-working folder is used, and if there is none, a private store of yours.
+working folder is used, and if there is none, a private store in your user data folder.
 """
 
 _COMMANDS = {

@@ -66,7 +66,7 @@ class Cursor:
         if found.query != fingerprint:
             raise InvalidInputError(
                 "page_token belongs to a call with other arguments. Repeat the arguments of that call, or leave "
-                "page_token out to begin anew."
+                "page_token out to start again."
             )
         return found
 

@@ -126,8 +126,8 @@ class Settings(BaseSettings):
         "auto",
         validation_alias="MLFLOW_MCP_CONFIRM",
         json_schema_extra=SAFETY,
-        description="Who agrees to deletions and to moving an alias that is held. auto: a person where the host can "
-        "ask, else the agent repeats the exact name; always: only a person; never: nobody is asked.",
+        description="Who agrees to deletions and to moving an alias that has a version. auto: a person where the host "
+        "can ask, else the agent repeats the exact name; always: only a person; never: nobody is asked.",
     )
     promotion_policy: Path | None = Field(
         None,
@@ -170,7 +170,7 @@ class Settings(BaseSettings):
         "arguments, outcome, requests to MLflow. Empty: none.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "WARNING", validation_alias="MLFLOW_MCP_LOG_LEVEL", description="What goes to stderr."
+        "WARNING", validation_alias="MLFLOW_MCP_LOG_LEVEL", description="Least severe messages that go to stderr."
     )
 
     _sources: dict[str, Source] = PrivateAttr(default_factory=dict)

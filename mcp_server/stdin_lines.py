@@ -146,7 +146,7 @@ def _not_a_message(value: Any) -> Refusal:
 
 
 def _too_long(start: bytes, limit: int) -> Refusal:
-    message = f"Invalid request: a message may have {limit:,} bytes. Give long texts as files."
+    message = f"Invalid request: a message may have at most {limit:,} bytes. Give long texts as files."
     return Refusal(INVALID_REQUEST, message, (id_in(start),))
 
 

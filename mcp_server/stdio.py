@@ -1,4 +1,4 @@
-"""Serving over stdin and stdout, and ending cleanly: at the end of stdin, at a signal, when nobody reads any more."""
+"""Serving over stdin and stdout, and ending cleanly: at the end of stdin, at a signal, when the host stops reading."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mcp_server.stdin_lines import StdinLines, claim_stdin
 from mcp_server.trackers import Trackers, open_trackers
 
 _GRACE_SECONDS: Final = 2.7
-"""Time for calls under way to wind up once the end has come; then the process ends whatever they do."""
+"""Time for running calls to finish once the server is told to end; then the process ends in any case."""
 
 
 def serve(settings: Settings) -> int:

@@ -1,4 +1,4 @@
-"""A transport that loses requests, beneath everything that is to withstand it."""
+"""A transport that loses requests, to test what is built on it."""
 
 from __future__ import annotations
 

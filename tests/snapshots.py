@@ -1,4 +1,4 @@
-"""Texts that are kept beside the tests; `UPDATE_SNAPSHOTS=1 pytest` writes them anew, a person reads the difference."""
+"""Snapshots of texts; `UPDATE_SNAPSHOTS=1 pytest` regenerates them. Review the diff."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent / "snapshots"
 
 
 def assert_matches(name: str, text: str) -> None:
-    """The text equals the kept one of that name; a missing one is a failure unless snapshots are being written."""
+    """The text equals the snapshot; a missing snapshot fails the test unless snapshots are being written."""
     path = FOLDER / name
     text = text.rstrip("\n") + "\n"
     if os.environ.get("UPDATE_SNAPSHOTS"):
@@ -22,7 +22,7 @@ def assert_matches(name: str, text: str) -> None:
 
 
 def with_generated(name: str, parts: Mapping[str, str]) -> str:
-    """The kept text of that name with these parts between their markers, `<!-- generated: part -->` and an end."""
+    """The snapshot with these parts between their markers, `<!-- generated: part -->` and `<!-- end -->`."""
     text = (FOLDER / name).read_text(encoding="utf-8")
     for part, content in parts.items():
         between = re.compile(rf"(?s)(<!-- generated: {part} -->\n).*?(?=<!-- end -->)")

@@ -165,7 +165,7 @@ SQL = (
     ],
 )
 async def test_what_is_no_answer_of_mlflow_is_said_in_words(case: str, status: str, body: str):
-    """A wrong address, missing credentials, a broken server: cause and cure, nothing of the body."""
+    """A wrong address, missing credentials, a broken server: the cause and what to do, nothing of the body."""
     async with web_server(status, body) as address:
         engine = open_engine(Settings.load(tracking_uri=address))
         async with connect(engine) as agent:

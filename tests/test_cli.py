@@ -81,7 +81,7 @@ def test_an_unknown_toolset_stops_the_server_with_a_sentence():
     """The closest toolset is named."""
     said = run("--toolsets", "rnus")
     assert (said.returncode, said.stdout) == (1, "")
-    assert "'rnus', which is no toolset. Closest: runs." in said.stderr
+    assert "'rnus', which is not a toolset. Closest: runs." in said.stderr
 
 
 def test_check_creates_nothing(tmp_path: Path):

@@ -657,11 +657,11 @@ async def test_an_endless_answer_is_cut_and_its_connection_closed(monkeypatch: p
     assert "larger than 1 MB" in str(error)
 
 
-async def test_an_answer_that_cannot_be_decompressed_is_called_garbled():
+async def test_an_answer_that_cannot_be_decompressed_is_said_to_be():
     """Library text stays inside."""
     async with serving(reply(200, b"no gzip", Content_Encoding="gzip")) as server:
         error = await failure(server.url)
-    assert str(error) == f"The answer of {server.url} arrived garbled."
+    assert str(error) == f"The answer of {server.url} cannot be decoded."
 
 
 @pytest.mark.parametrize("request_parts", [{"json": {"a": ["run \ud83d"]}}, {"params": {"a": "run \ud83d"}}])
@@ -735,7 +735,12 @@ async def test_insecure_tls_accepts_any_certificate(tmp_path: Path):
 @pytest.mark.parametrize(
     ("address", "age_days", "trusted", "said"),
     [
-        ("127.0.0.1", 0, False, "nobody whom this computer trusts signed it. Set MLFLOW_TRACKING_SERVER_CERT_PATH"),
+        (
+            "127.0.0.1",
+            0,
+            False,
+            "it is not signed by anyone whom this computer trusts. Set MLFLOW_TRACKING_SERVER_CERT_PATH",
+        ),
         ("127.0.0.1", 30, True, "it has expired"),
         ("127.0.0.1", -5, True, "it is not valid yet"),
         ("127.0.0.9", 0, True, "it is for another address"),

@@ -436,7 +436,7 @@ def test_the_template_makes_what_the_migrations_make(tmp_path: Path):
 
 
 def test_the_shipped_template_is_small_and_of_the_installed_mlflow():
-    """`python -m mcp_server.mlflow_integration.local.schema_template` makes it anew when MLflow moves on."""
+    """`python -m mcp_server.mlflow_integration.local.schema_template` makes it again when MLflow changes its schema."""
     assert template.SHIPPED.stat().st_size < 10_000
     assert template._load(template.SHIPPED, mlflow_internals.latest_schema_revision()) is not None
 

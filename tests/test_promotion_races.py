@@ -168,7 +168,7 @@ async def test_a_promotion_that_another_one_overtook_before_it_began_changes_not
         for version in (1, 2):
             await agent.ask("promote_model", name="churn", version=version)
         third = await mock_engine.registry.version("churn", "3")
-        with pytest.raises(Exception, match="Somebody moved alias 'champion' of 'churn' meanwhile"):
+        with pytest.raises(Exception, match="Somebody else moved alias 'champion' of 'churn' meanwhile"):
             await mock_engine.promotions.move(
                 CHAMPION, third, from_version="1", kind="promotion", by="other", reason=""
             )

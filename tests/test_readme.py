@@ -1,4 +1,4 @@
-"""What is written about the code is held to the code; `UPDATE_SNAPSHOTS=1` writes the generated parts anew."""
+"""The README and other texts agree with the code; `UPDATE_SNAPSHOTS=1` regenerates the generated parts."""
 
 from __future__ import annotations
 

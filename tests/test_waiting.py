@@ -101,7 +101,7 @@ async def test_the_timeout_is_said_and_a_longer_one_is_cut_to_the_deadline(mock_
         long = await agent.ask("wait_for_runs", runs=run, timeout_seconds=600, until="loss < 1")
     assert (short["happened"], short["hint"]) == (
         "nothing until the timeout",
-        "Waited 1 s, call again to go on waiting.",
+        "Waited 1 s, call again to keep waiting.",
     )
     assert "No run has logged loss yet." in long["hint"]
     assert "the most one call may take (MLFLOW_MCP_TIMEOUT_SECONDS); call again" in long["hint"]

@@ -1,7 +1,7 @@
-"""The `demo` command: an agent's day with MLflow, on real models, step by step on the screen.
+"""The `demo` command: what an agent does with MLflow, step by step, on real models.
 
-The server is the real one, started as an MCP host starts it; whatever the demo knows of MLflow it
-learned through a tool. Only the models are trained beside it, by a script as a person would write it.
+It starts the server as an MCP host does and reads MLflow only through the server's tools. A separate
+training script trains and logs the models.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ from mcp_server.mlflow_integration.locate import locate
 from mcp_server.settings import Settings, variable_of
 
 _ID: Final = 8
-"""Characters of a run id that calls quote: an agent may shorten them, and a person can still read the line."""
+"""Characters of a run id in calls: tools accept shortened ids, and short lines are easier to read."""
 
 
 class DemoError(Exception):
-    """A step did not do what it should; the text is a sentence for the person who watches."""
+    """A step failed; the text is a sentence for the person who watches."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """The MLflow that the demo works with, and how its processes are told of it."""
+    """The MLflow that the demo works with, and the environment that points its processes there."""
 
     shown_uri: str
     """Without credentials."""
     name: str
-    """Of the experiment and of the registered model that are made."""
+    """Name of the experiment and of the registered model that the demo creates."""
     environment: dict[str, str]
     folder: Path | None
     """The demo's own fresh folder; None when a person named another MLflow."""
 
 
 def demo(settings: Settings) -> int:
-    """Trains three models and lets an MCP client work with them: in a fresh store, or where --tracking-uri says.
+    """Trains three models and works with them through an MCP client, in a fresh store or at --tracking-uri.
 
     Returns: the exit status: 0, or 1 with a sentence on stderr when a step failed.
     """
@@ -76,23 +76,23 @@ def demo(settings: Settings) -> int:
 
 
 def _place(settings: Settings) -> _Place:
-    """The MLflow given on the command line, else a new one in a folder of its own.
+    """The MLflow given on the command line, else a new one in its own folder.
 
-    Raises: DemoError: it must not be written to.
+    Raises: DemoError: the server is read-only.
     """
     if settings.tracking_uri and settings.origin("tracking_uri").startswith("the flag"):
         if settings.read_only:
-            raise DemoError("It records runs and registers models, and this server is read-only.")
+            raise DemoError("It logs runs and registers models, and the server is set to read-only.")
         location = locate(settings)
-        # MLflow's client, in the training script, takes minutes to give up a server that went away.
+        # MLflow's client, in the training script, takes minutes to give up on a server that does not answer.
         environment = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", **os.environ}
         told = {"tracking_uri": location.tracking_uri, "mock_mode": "false", "toolsets": "all"}
         environment |= {variable_of(name): value for name, value in told.items()}
-        # An earlier demo may have been there.
+        # An earlier demo may have used the name without the time.
         return _Place(location.shown_uri, f"digits-{datetime.now():%Y%m%d-%H%M%S}", environment, None)
     folder = Path(tempfile.mkdtemp(prefix="mcp-server-mlflow-demo-"))
     uri = f"sqlite:///{(folder / 'mlflow.db').as_posix()}"
-    # What was set for another MLflow, credentials above all, has no place here.
+    # Settings for another MLflow, credentials above all, must not apply here.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     environment |= {variable_of("tracking_uri"): uri, variable_of("data_dir"): str(folder)}
     return _Place(uri, "digits", environment, folder)
@@ -100,7 +100,7 @@ def _place(settings: Settings) -> _Place:
 
 async def _run(console: Console, place: _Place, log: TextIO) -> None:
     console.print("[bold]What an AI agent does with MLflow[/], on real models, in less than a minute.")
-    console.print("Every [cyan]call[/] and answer goes over the wire between an MCP client and this server.")
+    console.print("Each [cyan]call[/] is sent by an MCP client to this server; its answer is shown below it.")
     server = StdioServerParameters(
         command=sys.executable, args=["-m", "mcp_server"], env=place.environment, cwd=place.folder
     )
@@ -111,7 +111,7 @@ async def _run(console: Console, place: _Place, log: TextIO) -> None:
 
 
 class _Stage:
-    """Shows what is done: a heading, the call as an agent makes it, the text of the answer."""
+    """Shows each step: a heading, the call as an agent makes it, and the text of the answer."""
 
     def __init__(self, console: Console, client: Client) -> None:
         self.console = console
@@ -143,26 +143,26 @@ async def _work(stage: _Stage, place: _Place, log: TextIO) -> None:
     stage.heading("A training script logs three classifiers of handwritten digits, with curves and models")
     run_ids = await to_thread.run_sync(_train, stage.console, place, log)
 
-    stage.heading("Which of them are worth a look?")
+    stage.heading("Which of them reach an accuracy above 0.9?")
     columns = ["metrics.accuracy", "params.model", "params.learning_rate", "duration"]
     await stage.ask("search_runs", experiments=[place.name], filter_string="metrics.accuracy > 0.9", columns=columns)
 
-    stage.heading("What sets them apart?")
+    stage.heading("How do they differ?")
     await stage.ask("compare_runs", runs=list(run_ids.values()))
 
-    stage.heading("Did the network go on learning to the end, or only learn its training data by heart?")
+    stage.heading("Did the network keep improving, or did it overfit?")
     await stage.ask("get_metric_history", runs=[run_ids["network"]], metrics=["train_loss", "val_loss"], max_points=8)
 
-    stage.heading("Which is best?")
+    stage.heading("Which is the best?")
     ranking = await stage.ask("rank_runs", metric="accuracy", experiments=[place.name])
     best, second = (row[ranking["columns"].index("run_id")][:_ID] for row in ranking["rows"][:2])
 
-    stage.heading("The best goes into the model registry, and becomes champion if it is good enough")
+    stage.heading("Register the best, and make it champion if it passes the gates")
     version = await stage.ask("register_model", name=place.name, run=best)
     gates = ["metrics.accuracy >= 0.95", "metrics.val_loss < 0.25"]
     await _promote(stage, version, gates, expected=True)
 
-    stage.heading("A challenger that is not clearly better is refused")
+    stage.heading("A challenger that is not clearly better is not promoted")
     version = await stage.ask("register_model", name=place.name, run=second)
     await _promote(stage, version, ["metrics.accuracy > champion + 0.005"], expected=False)
 
@@ -175,7 +175,7 @@ async def _promote(stage: _Stage, version: dict[str, Any], gates: Sequence[str],
 
 
 def _train(console: Console, place: _Place, log: TextIO) -> dict[str, str]:
-    """Runs the training script. Returns: the beginnings of the ids of its runs, by name.
+    """Runs the training script. Returns: shortened ids of its runs, by name.
 
     Raises: DemoError: it failed.
     """
@@ -196,7 +196,7 @@ def _train(console: Console, place: _Place, log: TextIO) -> dict[str, str]:
                 progress.update(task, description=f"Training {name}", total=EPOCHS, completed=report["epoch"])
                 continue
             run_ids[name] = report["run_id"][:_ID]
-            _say(console, f"{name:8} reads {report['accuracy']:.1%} of the digits it has not seen")
+            _say(console, f"{name:8} recognizes {report['accuracy']:.1%} of the test digits")
     if process.returncode:
         raise DemoError(f"The training script failed: {_last_line(log)}")
     return run_ids
@@ -208,7 +208,7 @@ def _progress(console: Console) -> Progress:
 
 
 def _say(console: Console, text: str, style: str = "") -> None:
-    """Indented; where a terminal breaks a line, the rest of it is indented further."""
+    """Prints text indented; the rest of a line that the terminal breaks is indented further."""
     width = console.width if console.is_terminal else sys.maxsize
     for line in text.splitlines():
         shown = textwrap.fill(line, width, initial_indent="   ", subsequent_indent="     ", break_on_hyphens=False)
@@ -216,19 +216,19 @@ def _say(console: Console, text: str, style: str = "") -> None:
 
 
 def _say_how_to_go_on(console: Console, place: _Place) -> None:
-    console.print("\n[bold]All of this is kept. To go on:[/]")
+    console.print("\n[bold]Everything is kept. To continue:[/]")
     if place.folder:
-        _say(console, "Open it in the MLflow UI, at http://127.0.0.1:5000 once this runs:")
+        _say(console, "To open it in the MLflow UI at http://127.0.0.1:5000, run:")
         console.print(f"{_for_shell('mlflow')} server --backend-store-uri {place.shown_uri}", markup=False)
     else:
         _say(console, f"The experiment and the model at {place.shown_uri} are called {place.name}.")
-    _say(console, "Let Claude Desktop work with it (Settings, Developer, Edit Config; then restart it):")
+    _say(console, "To connect Claude Desktop to it (Settings, Developer, Edit Config; then restart it), add:")
     server = {"command": _installed("mcp-server-mlflow"), "env": {variable_of("tracking_uri"): place.shown_uri}}
     console.print(json.dumps({"mcpServers": {"mlflow": server}}), markup=False)
 
 
 def _installed(script: str) -> str:
-    """Path of a command of this installation: hosts do not have the PATH of a person's shell."""
+    """Full path of a command of this installation: hosts do not have the PATH of a person's shell."""
     return shutil.which(script, path=str(Path(sys.executable).parent)) or shutil.which(script) or script
 
 
@@ -238,7 +238,7 @@ def _for_shell(script: str) -> str:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """What happened: the client's task groups wrap whatever passes through them."""
+    """The error itself: the client's task groups wrap whatever passes through them."""
     while inner := cast("Sequence[BaseException]", getattr(error, "exceptions", ())):
         error = inner[0]
     return error
@@ -251,6 +251,6 @@ def _sentence(error: BaseException, log: TextIO) -> str:
 
 
 def _last_line(log: TextIO) -> str:
-    """The last that the server or the training script said on stderr: of a traceback, what it was."""
+    """The last line that the server or the training script wrote to stderr; of a traceback, the error."""
     log.seek(0)
     return next((line.strip() for line in reversed(log.readlines()) if line.strip()), "")

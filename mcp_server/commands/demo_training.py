@@ -1,8 +1,7 @@
-"""What the demo trains: three scikit-learn classifiers of handwritten digits, in a process of its own.
+"""The demo's training script: three scikit-learn classifiers of handwritten digits.
 
-A training script like any other: it logs through the Python face to the MLflow that its environment names,
-into the experiment given as its only argument. Progress goes to stdout as JSON lines, everything that
-libraries print to stderr.
+It logs through the Python API to the MLflow that its environment names, into the experiment given as its only
+argument. Progress goes to stdout as JSON lines; what libraries print goes to stderr.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from importlib import import_module
 from typing import Any, Final
 
 EPOCHS: Final = 40
-"""Points of every curve: passes over the data, or trees for each digit."""
+"""Points of every curve: passes over the data, or trees per digit."""
 
 SEED: Final = 0
 
@@ -33,9 +32,9 @@ class _Split:
 
 
 def main() -> None:
-    """Trains and logs all of them; ends with a traceback on stderr when one fails."""
+    """Trains and logs all models; ends with a traceback on stderr if one fails."""
     progress = os.fdopen(os.dup(1), "w", buffering=1)
-    # MLflow and the libraries below it print; their text must not get between the lines of progress.
+    # MLflow and the libraries below it print; their text must not mix with the lines of progress.
     os.dup2(2, 1)
     from mcp_server.mlflow_integration import get_mlflow_tracker
 
@@ -58,7 +57,7 @@ def main() -> None:
 
 
 def _digits() -> tuple[_Split, _Split, _Split]:
-    """Training, validation and test images: 60, 20 and 20 % of the 1,797, every digit equally often in each."""
+    """Training, validation and test images: 60, 20 and 20 % of the 1,797, with equal shares of every digit."""
     split: Any = import_module("sklearn.model_selection").train_test_split
     images, digits = import_module("sklearn.datasets").load_digits(return_X_y=True)
     images = images / 16
@@ -85,7 +84,7 @@ def _model(run_name: str, learning_rate: float) -> Any:
 
 
 def _losses(model: Any, training: _Split, validation: _Split) -> Iterator[dict[str, float]]:
-    """Fits the model; the log losses (nats) after every epoch, as they come."""
+    """Fits the model and yields the log losses (nats) after every epoch."""
     log_loss: Any = import_module("sklearn.metrics").log_loss
     for on_training, on_validation in _probabilities(model, training, validation):
         yield {

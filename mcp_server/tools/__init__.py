@@ -118,7 +118,7 @@ def _toolsets(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in TOOLSETS:
             raise SettingsError(
-                f"MLFLOW_MCP_TOOLSETS names '{name}', which is no toolset.{did_you_mean(name, TOOLSETS)} "
+                f"MLFLOW_MCP_TOOLSETS names '{name}', which is not a toolset.{did_you_mean(name, TOOLSETS)} "
                 f"There are: {', '.join(TOOLSETS)}, or all."
             )
     return tuple(names)

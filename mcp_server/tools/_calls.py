@@ -77,7 +77,7 @@ class AnsweringTool(Tool):
         if isinstance(cause, TimeoutError):
             return str(self._too_slow())
         if isinstance(cause, TrackingServerError) and cause.carried_out is not False and not self.reads_only:
-            return f"{cause} It may have been carried out all the same: look before repeating it."
+            return f"{cause} It may have been carried out anyway: check before repeating it."
         if isinstance(cause, MlflowToolError):
             return str(cause)
         if isinstance(cause, ToolError):
@@ -90,7 +90,7 @@ class AnsweringTool(Tool):
         advice = (
             "Narrow the filter or lower max_results."
             if self.reads_only
-            else "It may have been carried out in part: look before repeating it, or repeat it with its "
+            else "It may have been carried out in part: check before repeating it, or repeat it with its "
             "idempotency_key."
         )
         limit = f"{self._seconds:g} s and was given up (MLFLOW_MCP_TIMEOUT_SECONDS)"

@@ -110,7 +110,7 @@ async def _decide(
         return Confirmation(proceed=True)
     wrong = f"confirm_name is '{confirm_name}'. " if confirm_name else ""
     raise InvalidInputError(
-        f"{text} {wrong}This host cannot ask a person; to go on, repeat the call with confirm_name='{name}'. "
+        f"{text} {wrong}This host cannot ask a person; to continue, repeat the call with confirm_name='{name}'. "
         "Nothing was changed."
     )
 

@@ -100,7 +100,7 @@ Datasets = Annotated[
     list[dict[str, str]],
     Field(description="Datasets: name, and if known digest, source, source_type, context (training), schema."),
 ]
-RunName = Annotated[str, Field(max_length=250, description="Left out: MLflow makes one up.")]
+RunName = Annotated[str, Field(max_length=250, description="Left out: MLflow generates one.")]
 Description = Annotated[str, Field(max_length=8_000, description="Notes, as free text.")]
 ParentRun = Annotated[str, Field(description="Run that this one is nested under.")]
 Key = Annotated[

@@ -147,7 +147,7 @@ def _need_direction(metric: str, direction: str) -> str:
     """Raises: InvalidInputError: neither the caller nor the name says which way the metric is better."""
     if not direction and is_resource(metric) and not has_known_direction(metric):
         raise InvalidInputError(
-            f"'{shown(metric)}' measures a resource or a schedule, of which neither high nor low is better by itself. "
+            f"'{shown(metric)}' measures a resource or a schedule, so neither high nor low is better in itself. "
             f"Repeat the call with direction='max' or direction='min'."
         )
     return ranking.chosen_direction(metric, direction).direction

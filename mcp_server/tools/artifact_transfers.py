@@ -200,7 +200,7 @@ async def _difference(artifacts: Artifacts, first: FoundArtifact, second: FoundA
         return Record({**facts, "difference": "none"})
     encodings = [encoding_of(content[:8_192]) for content in contents]
     if not all(encodings):
-        return Record({**facts, "difference": "the contents differ; at least one is no text"})
+        return Record({**facts, "difference": "the contents differ; at least one is not text"})
     lines = [all_lines([content], encoding) for content, encoding in zip(contents, encodings, strict=True)]
     text, cut = await off_the_loop(lambda: text_difference(lines[0], lines[1], DIFF_TEXT))
     cut = cut or max(map(len, lines)) > DIFF_LINES

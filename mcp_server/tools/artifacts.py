@@ -53,7 +53,7 @@ async def list_artifacts(
     hint = ", ".join(f"{model.name}/ is logged model {model.model_id}" for model in models)
     if not rows:
         nothing = f"No file of {place.label} matches '{pattern}'" if pattern else f"There are no files in {place.label}"
-        hint = f"{nothing}{' so far; go on with next_page_token' if after else ''}. {hint}".strip()
+        hint = f"{nothing}{' so far; continue with next_page_token' if after else ''}. {hint}".strip()
     return Table(["path", "size_bytes"], rows, after, hint, extra={"of": place.label})
 
 

@@ -60,7 +60,7 @@ async def search_experiments(
     if page.next_page_token:
         hint = "There are more; pass next_page_token as page_token."
     elif not rows and not page_token:
-        hint = "No experiment matches; without arguments this lists all. log_run makes one by naming it."
+        hint = "No experiment matches; without arguments this lists all. log_run creates the experiment that it names."
     return Table(columns, rows, page.next_page_token, hint, resume=page.resume).without_empty(keep=3)
 
 
@@ -70,7 +70,7 @@ async def create_experiment(
     description: Description = "",
     tags: Tags | None = None,
 ) -> Record:
-    """Make an experiment. log_run and start_run make a missing one by themselves."""
+    """Create an experiment. log_run and start_run create a missing one themselves."""
     return await _record(experiments, await experiments.create(name, description=description, tags=tags or {}))
 
 

@@ -180,7 +180,7 @@ def _first_version_hint(plan: PromotionPlan) -> str:
         return ""
     return (
         f" No version has the alias {', '.join(unused)}. If none ever had it, and none the {plan.pointer}, "
-        "allow_first=true lets the first version in; else name an alias that exists, which get_model lists."
+        "allow_first=true lets the first version pass; otherwise name an alias that exists, which get_model lists."
     )
 
 

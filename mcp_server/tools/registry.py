@@ -117,7 +117,7 @@ def _below(page_token: str) -> int | None:
     text = page_token.strip()
     if text and not (text.isascii() and text.isdigit() and len(text) < 10):
         raise InvalidInputError(
-            f"page_token '{page_token}' is not one that get_model gave; leave it out to begin anew."
+            f"page_token '{page_token}' is not one that get_model gave; leave it out to start again."
         )
     return int(text) if text else None
 

@@ -73,7 +73,7 @@ def _chosen(sweep: Sweep, params: Sequence[str]) -> Sweep:
                 f"Param '{name}' is '{clip(sweep.constants[name], VALUE_LIMIT)}' in all these runs."
             )
         if name in (*sweep.seeds, *sweep.identifiers):
-            raise InvalidInputError(f"Param '{name}' is taken for a seed or a name of the run, not for a choice.")
+            raise InvalidInputError(f"Param '{name}' is treated as a seed or a run name, not as a choice.")
         if name in sweep.sparse:
             raise InvalidInputError(
                 f"Param '{name}' has too many values for {len(sweep.configurations)} configurations."
@@ -148,7 +148,9 @@ def _interactions(analysis: ParamAnalysis) -> Table:
 def _hint(sweep: Sweep, chosen: Sweep, analysis: ParamAnalysis, found: AllRuns) -> str:
     hints: list[str] = []
     if not found.complete:
-        hints.append(f"Read were the newest {len(found.runs):,} runs; narrow with since or filter_string for others.")
+        hints.append(
+            f"Only the newest {len(found.runs):,} runs were read; narrow with since or filter_string for others."
+        )
     places = len({run.experiment_id for run in found.runs})
     if places > 1:
         hints.append(f"These runs come from {places} experiments; name one if they differ in data or task.")
@@ -167,7 +169,7 @@ def _hint(sweep: Sweep, chosen: Sweep, analysis: ParamAnalysis, found: AllRuns) 
     if sweep.constants:
         hints.append(f"The same everywhere: {_listed(list(sweep.constants))}.")
     if len(analysis.others) > OTHERS_SHOWN:
-        hints.append(f"Without an effect too: {_listed([one.param for one in analysis.others[OTHERS_SHOWN:]])}.")
+        hints.append(f"Also without an effect: {_listed([one.param for one in analysis.others[OTHERS_SHOWN:]])}.")
     if len(chosen.factors) == MOST_FACTORS < len(sweep.factors):
         rest = [factor.key for factor in sweep.factors[MOST_FACTORS:]]
         hints.append(f"Not analyzed: {_listed(rest)}; params= names those to analyze.")

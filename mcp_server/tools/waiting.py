@@ -96,5 +96,5 @@ def _hint(found: Waited, thresholds: Sequence[Threshold], *, cut: bool) -> str:
         hints.append(f"No run has logged {', '.join(dict.fromkeys(unknown))} yet.")
     if found.timed_out:
         most = " the most one call may take (MLFLOW_MCP_TIMEOUT_SECONDS);" if cut else ""
-        hints.append(f"Waited {found.seconds:.0f} s,{most} call again to go on waiting.")
+        hints.append(f"Waited {found.seconds:.0f} s,{most} call again to keep waiting.")
     return " ".join(hints)

@@ -165,7 +165,7 @@ def test_of_many_lines_an_even_part_is_drawn_with_the_best():
     runs = sweep(0, configurations=200)
     chart = parallel_chart(runs, ["learning_rate", "optimizer"], "accuracy")
     assert len(chart.request["lines"]) == 300
-    assert chart.hint == "Shown are 300 of 600 runs, evenly by rank."
+    assert chart.hint == "Shown: 300 of 600 runs, evenly by rank."
     assert f"accuracy {max(run.metrics['accuracy'] for run in runs):.4g}" in chart.description
     drawn(chart)
 

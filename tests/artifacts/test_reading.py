@@ -75,7 +75,7 @@ async def test_one_call_finds_why_a_run_failed(engine: Any, name: Any, filled: F
 
 
 async def test_a_text_is_read_by_lines_and_says_how_to_go_on(engine: Any, name: Any, filled: Fill):
-    """The beginning unasked, then any range."""
+    """The beginning without a range, then any range."""
     run = await filled(engine, name("files"))
     lines = log_text().split("\n")
     async with connect(engine) as agent:

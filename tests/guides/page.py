@@ -88,7 +88,7 @@ import mcp_server.mlflow_integration.compat
 or no line at all, for scripts that stay as they are: `mcp-server-mlflow run train.py --epochs 3`.
 
 In that process, and only there, MLflow 3 then accepts what MLflow 2 accepted. Each adaptation is logged once, when it
-is first needed, with what MLflow 3 wants to see instead. Nothing turns this on unasked. What MLflow 3 accepts by itself
+is first needed, with what MLflow 3 wants to see instead. Nothing else turns this on. What MLflow 3 accepts by itself
 stays as it is, and so does a serialization format that the script chose.
 
 | code for MLflow 2 | what happens | in MLflow 3 |

@@ -36,7 +36,7 @@ from tests.reliability.store import fill
 from tests.reliability.verdict import Tally
 
 REFILL: Final = 500
-"""Calls after which the store is made anew: deletions leave less and less of it."""
+"""Calls after which the store is filled again: deletions empty it bit by bit."""
 DELETIONS: Final = 0.1
 """Share of the deletions that are chosen which are made."""
 TIMEOUT_SECONDS: Final = 20

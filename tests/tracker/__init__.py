@@ -1,1 +1,1 @@
-"""The Python face of the server: what training scripts import."""
+"""The Python API: what training scripts import."""

@@ -221,7 +221,7 @@ async def test_runs_of_asyncio_tasks_in_one_thread_do_not_mix():
 
 @once
 def test_two_stores_in_two_threads_do_not_mix(iris: SimpleNamespace):
-    """Models go through MLflow's process-wide URI: each is lent it in turn."""
+    """Models go through MLflow's process-wide URI: each has it in turn."""
     started = threading.Barrier(2)
 
     def train(uri: str) -> str:

@@ -191,7 +191,7 @@ def parallel_chart(runs: Sequence[Run], params: Sequence[str], metric: str) -> C
     }
     told = ", ".join(f"{param} {short(best.params.get(param, MISSING))}" for param in params)
     text = f"Parallel coordinates of {', '.join(params)} and {metric} for {_runs(len(usable))}. "
-    hint = f"Shown are {LINES} of {total:,} runs, evenly by rank." if total > LINES else ""
+    hint = f"Shown: {LINES} of {total:,} runs, evenly by rank." if total > LINES else ""
     return Chart(request, f"{text}Best: {_name(best)} with {metric} {best.metrics[metric]:.4g} at {told}.", hint)
 
 

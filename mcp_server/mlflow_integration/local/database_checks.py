@@ -125,7 +125,7 @@ def check_schema(uri: str, *, read_only: bool) -> None:
             carried_out=False,
         )
     raise UnreachableError(
-        f"The database {shown} was written by an older MLflow and is not upgraded unasked. "
+        f"The database {shown} was written by an older MLflow and is not upgraded automatically. "
         f"Make a backup, then run `mlflow db upgrade {shown}`; MLflow {_mlflow_version()} is installed here.",
         carried_out=False,
     )

@@ -44,7 +44,7 @@ def read_server_address(uri: str) -> ServerAddress:
     # Behind `http://ann:12/3@host` the parser sees the host `ann`; showing that path would show the password.
     if "@" in str(bare):
         return ServerAddress(
-            problem="MLFLOW_TRACKING_URI has an @ behind its host. If it belongs to a password with special "
+            problem="MLFLOW_TRACKING_URI has an @ after its host. If it belongs to a password with special "
             "characters, set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead."
         )
     address = str(bare.copy_with(query=None, fragment=None)).rstrip("/")

@@ -287,7 +287,7 @@ def _artifact(path: str, content: Any) -> bytes:
     text = content if isinstance(content, str) else json.dumps(content, indent=2)
     data = text.encode("utf-8", "replace")
     if not data:
-        raise InvalidInputError(f"Artifact '{path}' is empty; MLflow takes no empty artifact.")
+        raise InvalidInputError(f"Artifact '{path}' is empty; MLflow does not accept empty artifacts.")
     if len(data) > ARTIFACT_TEXT_LIMIT:
         raise InvalidInputError(
             f"Artifact '{path}' has {len(data):,} bytes; inline text may have {ARTIFACT_TEXT_LIMIT:,}. Use files."

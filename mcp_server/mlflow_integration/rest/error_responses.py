@@ -166,5 +166,5 @@ def _reworded(message: str) -> str:
     if message.startswith("Invalid path"):
         return "The path leads out of the artifacts, or through a link that does."
     if "page token" in message.lower():
-        return "page_token is none that MLflow gave. Pass next_page_token of the page before, unchanged."
+        return "page_token is not one that MLflow gave. Pass next_page_token of the page before, unchanged."
     return message

@@ -74,7 +74,7 @@ def whole(record: Json, key: str) -> int:
             raise malformed(key, "is no whole number") from None
         if -_INT64 <= number < _INT64:
             return number
-    raise malformed(key, "is no whole number of 64 bits")
+    raise malformed(key, "is not a whole number of 64 bits")
 
 
 def truth(record: Json, key: str) -> bool:
@@ -114,7 +114,7 @@ def listed(record: Json, key: str) -> list[Json]:
         return []
     if isinstance(value, list) and _OBJECT.issuperset(map(type, cast("list[object]", value))):
         return cast("list[Json]", value)
-    raise malformed(key, "is no list of objects")
+    raise malformed(key, "is not a list of objects")
 
 
 def texts(record: Json, key: str) -> tuple[str, ...]:
@@ -124,7 +124,7 @@ def texts(record: Json, key: str) -> tuple[str, ...]:
         return ()
     if isinstance(value, list) and _TEXT.issuperset(map(type, cast("list[object]", value))):
         return tuple(cast("list[str]", value))
-    raise malformed(key, "is no list of texts")
+    raise malformed(key, "is not a list of texts")
 
 
 def mapping(record: Json, key: str) -> dict[str, str]:

@@ -73,8 +73,8 @@ def _tls_problem(error: ssl.SSLError, address: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         problem = _CERTIFICATE_PROBLEM_BY_CODE.get(
             getattr(error, "verify_code", 0),
-            "nobody whom this computer trusts signed it. Set MLFLOW_TRACKING_SERVER_CERT_PATH to the CA bundle (PEM) "
-            "of that server",
+            "it is not signed by anyone whom this computer trusts. Set MLFLOW_TRACKING_SERVER_CERT_PATH to the CA "
+            "bundle (PEM) of that server",
         )
         return f"its certificate cannot be accepted, {problem}"
     reason = error.reason or ""

@@ -144,7 +144,7 @@ class HttpTransport:
                         return
                 raise self._incomplete()
         except httpx2.DecodingError:
-            raise TrackingServerError(f"The answer of {self.address} arrived garbled.") from None
+            raise TrackingServerError(f"The answer of {self.address} cannot be decoded.") from None
         except httpx2.TransportError as error:
             raise self._explained(error)[0] from None
 
@@ -251,7 +251,7 @@ class HttpTransport:
                                 "Ask for less at once: lower max_results, or read a part."
                             )
             except httpx2.DecodingError:
-                raise TrackingServerError(f"The answer of {self.address} arrived garbled.") from None
+                raise TrackingServerError(f"The answer of {self.address} cannot be decoded.") from None
         return Reply(response.status_code, dict(response.headers), bytes(body))
 
     def _redirected(self, response: httpx2.Response) -> UnreachableError:

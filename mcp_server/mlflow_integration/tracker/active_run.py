@@ -1,9 +1,9 @@
-"""MLflow's fluent API, lent the store and the run of a tracker.
+"""Makes a tracker's run MLflow's active run.
 
-The tracker itself needs none of it. But MLflow's autologging, and the log_model of every flavor, ask
+The tracker itself does not need that. But MLflow's autologging, and the log_model of every flavor, ask
 `mlflow.active_run()` (one stack per thread) and `mlflow.get_tracking_uri()` (one value per process)
 where to log, and take no argument instead. So while a run is open it is the active run of its thread
-and its store the one of the process; both are put back afterwards, and the environment is not touched.
+and its store the one of the process; both are restored afterwards, and the environment is not touched.
 
 Two stores at once in two threads: the newest run's store counts, so autologging fails with MLflow's
 warning in the other thread, and cannot mix: MLflow asks for the run first, and ids are unique.
@@ -36,10 +36,10 @@ _pointed_at: tuple[str | None, str | None] | None = None
 
 
 @contextmanager
-def lent(store: Store, run: Any = None, *, exclusive: bool = False) -> Generator[None, None, None]:
-    """Make the store MLflow's own and the run (an MLflow `Run`) the active one of this thread, for a while.
+def as_active_run(store: Store, run: Any = None, *, exclusive: bool = False) -> Generator[None, None, None]:
+    """Makes the store MLflow's own and the run (an MLflow `Run`) the active one of this thread, inside the block.
 
-    `exclusive` is for one call that reads the URI many times: no other store takes its place before it is done.
+    `exclusive` is for one call that reads the URI many times: no other store replaces it before the call ends.
     """
     active_runs = mlflow_internals.active_runs() if run else []
     active = import_mlflow().ActiveRun(run) if run else None

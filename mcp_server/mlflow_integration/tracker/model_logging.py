@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mcp_server.errors import InvalidInputError, NotFoundError
 from mcp_server.mlflow_integration import tags as tag_names
-from mcp_server.mlflow_integration.tracker.active_run import lent
+from mcp_server.mlflow_integration.tracker.active_run import as_active_run
 from mcp_server.mlflow_integration.tracker.server_probe import is_before_3
 from mcp_server.mlflow_integration.tracker.store import Store, import_mlflow
 from mcp_server.suggestions import did_you_mean
@@ -63,7 +63,7 @@ def log_model(
     else:
         first = next(iter(inspect.signature(module.log_model).parameters))
         arguments = {first: model, **_defaults(module, chosen, model, options), **options}
-    with lent(store, run, exclusive=True):
+    with as_active_run(store, run, exclusive=True):
         if is_before_3(store.server_version):
             return _log_among_artifacts(store.client(), run, module, name.strip("/"), arguments)
         return module.log_model(**arguments, name=model_name(name))
@@ -111,7 +111,7 @@ def register(store: Store, model_uri: str, name: str, tags: Mapping[str, Any] | 
     Raises: NotFoundError: the run of a `runs:/` URI has no such model; nothing was registered.
     """
     mlflow = import_mlflow()
-    with lent(store, exclusive=True):
+    with as_active_run(store, exclusive=True):
         return mlflow.register_model(_resolved(store, model_uri), name, tags=dict(tags or {}) or None)
 
 

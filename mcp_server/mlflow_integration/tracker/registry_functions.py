@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcp_server.errors import InvalidInputError, NotFoundError
 from mcp_server.mlflow_integration.tracker import model_logging
-from mcp_server.mlflow_integration.tracker.active_run import lent
+from mcp_server.mlflow_integration.tracker.active_run import as_active_run
 from mcp_server.mlflow_integration.tracker.project import project_store
 from mcp_server.mlflow_integration.tracker.stages import in_stages, model_versions, transition
 from mcp_server.mlflow_integration.tracker.store import import_mlflow
@@ -91,7 +91,7 @@ def load_model_from_registry(
         version = _newest(model_versions(client, model_name), f"Model '{model_name}' has no version yet.").version
     uri = f"models:/{model_name}@{alias}" if alias is not None else f"models:/{model_name}/{version}"
     import_mlflow()
-    with lent(store, exclusive=True):
+    with as_active_run(store, exclusive=True):
         chosen = model_logging.native_flavor(uri) if flavor == "native" else flavor.removeprefix("mlflow.")
         return import_module(f"mlflow.{chosen}").load_model(uri)
 

@@ -17,7 +17,7 @@ from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.local.mlflow_internals import with_context_tags
 from mcp_server.mlflow_integration.tracker import model_logging
-from mcp_server.mlflow_integration.tracker.active_run import lent
+from mcp_server.mlflow_integration.tracker.active_run import as_active_run
 from mcp_server.mlflow_integration.tracker.default_experiment import open_experiment
 from mcp_server.mlflow_integration.tracker.metric_buffer import MetricBuffer
 from mcp_server.mlflow_integration.tracker.run_environment import take_run_id
@@ -143,7 +143,7 @@ class MlflowTracker(RunReader):
         else:
             parent = parent_run_id or self.run_id
             run = self._created(run_name, {**tags, **({tag_names.PARENT_RUN: parent} if parent else {})})
-        with lent(self._store, run):
+        with as_active_run(self._store, run):
             yield from self._recording(run, buffer_metrics)
 
     def log_param(self, key: str, value: Any, *, run_id: str | None = None) -> None:

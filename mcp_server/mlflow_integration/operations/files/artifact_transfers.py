@@ -56,7 +56,7 @@ class ArtifactTransfers:
         text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False)
         data = text.encode("utf-8", "replace")
         if not data:
-            raise InvalidInputError("The content is empty; MLflow takes no empty artifact.")
+            raise InvalidInputError("The content is empty; MLflow does not accept empty artifacts.")
         if len(data) > UPLOAD_LIMIT:
             raise InvalidInputError(f"The content has {len(data):,} bytes; MLflow takes {UPLOAD_LIMIT:,} at a time.")
         run_id = _run_id(place)

@@ -115,7 +115,7 @@ class Artifacts:
             match = _VERSION.fullmatch(text)
             if match is None:
                 raise InvalidInputError(
-                    f"{shown(text)} is no model version. Form: models:/churn/3 or models:/churn@champion."
+                    f"{shown(text)} is not a model version. Form: models:/churn/3 or models:/churn@champion."
                 )
             version = await self._registry.version(match["name"], match["version"] or match["alias"])
             return await self._of_version(version, f"version {version.version} of '{version.name}'")

@@ -190,7 +190,7 @@ def _objection(parts: Sequence[str]) -> str:
             return "is hidden or in a hidden folder; this server does not use those"
         # Windows opens "secret.key." and "secret.key::$DATA" as secret.key, and "con" as the console.
         if os.name == "nt" and (":" in part or part.endswith((".", " ")) or PureWindowsPath(part).is_reserved()):
-            return "is no ordinary file name on Windows"
+            return "is not an ordinary file name on Windows"
     return ""
 
 

@@ -52,7 +52,7 @@ def read_upload(path: str, roots: Sequence[Path]) -> bytes:
     with open_for_reading(path, roots) as file:
         data = file.read(UPLOAD_LIMIT + 1)
     if not data:
-        raise InvalidInputError(f"The file '{shown(path)}' is empty; MLflow takes no empty artifact.")
+        raise InvalidInputError(f"The file '{shown(path)}' is empty; MLflow does not accept empty artifacts.")
     if len(data) > UPLOAD_LIMIT:
         raise InvalidInputError(
             f"The file '{shown(path)}' is larger than {UPLOAD_LIMIT // 1024**2} MiB, the most this server uploads."

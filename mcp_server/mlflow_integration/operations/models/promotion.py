@@ -131,7 +131,7 @@ class Promotions:
                     raise _not_moved(pointer, from_version, error) from error
                 lost = error
         if scope.cancelled_caught:
-            lost = DeadlineError("MLflow did not answer in time. If it still carries the move out, get_model shows it.")
+            lost = DeadlineError("MLflow did not answer in time. get_model shows whether it moves later.")
         current = await self._read_again(version.name, pointer, lost)
         if current is None or current == version.version:
             return
@@ -190,8 +190,8 @@ def _not_moved(pointer: Pointer, version: str, error: TrackingServerError) -> Tr
 def _moved_by_somebody(name: str, pointer: Pointer, current: str) -> ConflictError:
     now = f"version {current}" if current else "no version"
     return ConflictError(
-        f"Somebody moved {pointer} of '{name}' meanwhile: it belongs to {now} now. get_model shows the promotions; "
-        "decide again from there."
+        f"Somebody else moved {pointer} of '{name}' meanwhile: it belongs to {now} now. "
+        "get_model shows the promotions; check them before you decide again."
     )
 
 

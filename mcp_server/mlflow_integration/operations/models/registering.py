@@ -144,7 +144,7 @@ class Registering:
         """
         if version and alias:
             raise InvalidInputError(
-                "version and alias together leave open what to delete: give version to delete a version, alias to "
+                "with both version and alias it is unclear what to delete: give version to delete a version, alias to "
                 "delete only the alias."
             )
         model = await self._registry.model(name)
@@ -231,7 +231,7 @@ class Registering:
         names = await self._registry.names_like(name)
         if same := next((other for other in names if same_name(name, other)), ""):
             raise AlreadyExistsError(
-                f"'{name}' would be a second model beside '{same}', and some stores take the two names for one. "
+                f"'{name}' would be a second model beside '{same}', and some stores treat the two names as one. "
                 f"Give name='{same}', or another name."
             )
         return closest(name, names)
@@ -285,4 +285,6 @@ def _need_free(model: RegisteredModel, pointer: Pointer, version: str) -> Pointe
 
 
 def _changed(what: str) -> ConflictError:
-    return ConflictError(f"Nothing was deleted: {what} since it was shown. Call again to decide anew.")
+    return ConflictError(
+        f"Nothing was deleted: {what} since it was shown. Call again to see what would be deleted now."
+    )

@@ -110,7 +110,7 @@ class _FilterReader(Reader):
             if not self.take_word("and"):
                 raise self.wrong("")
             if self.ended:
-                raise InvalidInputError(f"filter_string ends with 'and'; a clause follows it. {FORM}")
+                raise InvalidInputError(f"filter_string ends with 'and'; add a clause after it, or remove it. {FORM}")
             self.start = self.at
             yield self._clause()
 
@@ -123,9 +123,9 @@ class _FilterReader(Reader):
 
     def _clause(self) -> Clause:
         if self.starts_with("("):
-            raise self.wrong("Parentheses are read only after IN. " + FORM)
+            raise self.wrong("Parentheses are allowed only after IN. " + FORM)
         if self.take_word("not"):
-            raise self.wrong("There is no NOT before a clause; use !=, NOT IN or IS NOT NULL")
+            raise self.wrong("A clause cannot begin with NOT; use !=, NOT IN or IS NOT NULL")
         match = self.take(_ENTITY)
         key = self.key()
         if key is None:
@@ -142,7 +142,7 @@ class _FilterReader(Reader):
             raise self.wrong(f"Say what {name} is: metrics.{name}, params.{name} or tags.{name}")
         entity = _ENTITY_BY_WORD.get(word.lower())
         if entity is None:
-            raise self.wrong(f"'{word}' is none of metrics, params, tags, attributes, datasets")
+            raise self.wrong(f"'{word}' is not one of metrics, params, tags, attributes, datasets")
         return entity
 
     def _condition(self, entity: str, key: str) -> str:
@@ -161,7 +161,7 @@ class _FilterReader(Reader):
             bare = self.take(_BARE_VALUE)
             if bare is None:
                 raise self.wrong("")
-            raise self.wrong(f"Texts stand in quotes: {entity}.{key_text(key)} {comparator} '{shown(bare[0])}'")
+            raise self.wrong(f"Text values need quotes: {entity}.{key_text(key)} {comparator} '{shown(bare[0])}'")
         return f"{comparator} {self._value(entity, key, comparator, text, number)}"
 
     def _comparator(self) -> str:
@@ -193,7 +193,7 @@ class _FilterReader(Reader):
 
     def _list(self) -> list[str]:
         if not self.starts_with("("):
-            raise self.wrong("A list follows IN: params.model IN ('cnn', 'mlp')")
+            raise self.wrong("IN needs a list: params.model IN ('cnn', 'mlp')")
         self.take(_OPEN)
         values: list[str] = []
         while not self.take(_CLOSE):
@@ -201,7 +201,7 @@ class _FilterReader(Reader):
             if text is None:
                 text = self.number()
             if text is None:
-                raise self.wrong("A list follows IN: params.model IN ('cnn', 'mlp')")
+                raise self.wrong("IN needs a list: params.model IN ('cnn', 'mlp')")
             values.append(quoted(text))
             if not self.take(_COMMA) and not self.starts_with(")"):
                 raise self.wrong("The values of a list are separated by commas: params.model IN ('cnn', 'mlp')")

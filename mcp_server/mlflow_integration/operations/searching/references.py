@@ -179,7 +179,7 @@ class References:
         if len(found) > 1:
             listed = "; ".join(_label(run, experiments.get(run.experiment_id, "")) for run in found[:_LISTED])
             more = " and more" if len(found) > _LISTED else ""
-            raise AmbiguousError(f"'{shown(text)}' stands for several runs: {listed}{more}. Give the id of one.")
+            raise AmbiguousError(f"'{shown(text)}' matches several runs: {listed}{more}. Give the id of one.")
         return found[0] if found else None
 
     async def _no_experiment(self, text: str) -> NotFoundError:

@@ -239,7 +239,7 @@ class Recording:
             write.run = run
             write.outcome = await settle(self._api, run, checked.ending, missing, failed_at)
         except MlflowToolError as error:
-            logger.info("The write with key %s is not settled yet: %s", key, error)
+            logger.info("The write with key %s is not finished yet: %s", key, error)
             return
         self.unfinished.forget(experiment_id, key)
 

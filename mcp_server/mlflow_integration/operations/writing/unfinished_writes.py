@@ -154,7 +154,7 @@ class UnfinishedWrites:
             with anyio.move_on_after(LOOK_SECONDS):
                 settled = await self._settle(one)
         except MlflowToolError as error:
-            logger.info("The write with key %s is not settled yet: %s", one.key, error)
+            logger.info("The write with key %s is not finished yet: %s", one.key, error)
         one.wait = min(one.wait * 2, LONGEST_WAIT_SECONDS)
         one.next_look = time.monotonic() + one.wait
         if settled or time.monotonic() - one.given_up_at > LOOK_FOR_SECONDS:
