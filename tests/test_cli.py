@@ -129,7 +129,7 @@ def test_check_reports_an_unknown_toolset(nowhere: str):
     """What would stop the server is found by check too."""
     said = run("check", "--tracking-uri", nowhere, "--toolsets", "rnus")
     assert said.returncode == 1
-    assert "'rnus', which is no toolset" in said.stdout
+    assert "'rnus', which is not a toolset" in said.stdout
 
 
 def test_the_demo_runs_through_and_keeps_its_store(tmp_path: Path):

@@ -114,7 +114,7 @@ async def test_version_and_alias_together_are_refused(mock_engine: Engine):
         await agent.ask("promote_model", name="churn", version=1)
         refused = await agent.refusal("delete_model", name="churn", version=1, alias="champion")
         assert await versions(agent) == ["1"]
-    assert "with both version and alias it is unclear what to delete" in refused
+    assert "With both version and alias it is unclear what to delete" in refused
 
 
 async def test_the_name_to_repeat_says_what_is_deleted(mock_engine: Engine, era: str):

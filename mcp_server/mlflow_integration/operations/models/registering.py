@@ -144,7 +144,7 @@ class Registering:
         """
         if version and alias:
             raise InvalidInputError(
-                "with both version and alias it is unclear what to delete: give version to delete a version, alias to "
+                "With both version and alias it is unclear what to delete: give version to delete a version, alias to "
                 "delete only the alias."
             )
         model = await self._registry.model(name)
