@@ -69,6 +69,8 @@ class Run:
     datasets: tuple[Dataset, ...] = ()
     logged_model_ids: tuple[str, ...] = ()
     """LoggedModels this run produced (MLflow 3), oldest first."""
+    settled: str = ""
+    """`chosen` or `superseded` where several processes made a run of one idempotency key; kept apart from `params`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ INTERNAL_PREFIXES: Final = (MLFLOW_PREFIX, RESERVED_PREFIX)
 
 RESERVED_TAG: Final = "Tag '{key}' is reserved: only this server writes tags that begin with 'mcp.'."
 """The error of whoever tries to write one."""
+RESERVED_PARAM: Final = "Param '{key}' is reserved: only this server writes params that begin with 'mcp.'."
 
 REQUEST_KEY: Final = "mcp.request_key"
 """The idempotency key of the call that created a run or a model version."""
@@ -28,6 +29,10 @@ PARTIAL: Final = "partial"
 """The write stopped; MISSING says what the run lacks."""
 MISSING: Final = "mcp.missing"
 """What a partial run still lacks, in words."""
+SETTLED: Final = "mcp.settled"
+"""A param, because MLflow refuses to change one: which of several runs of one key counts. Only such runs have it."""
+CHOSEN: Final = "chosen"
+SUPERSEDED: Final = "superseded"
 PROMOTION_PREFIX: Final = "mcp.promotion."
 """Followed by the alias or stage and the time: `mcp.promotion.champion.1795233300953`; the value is JSON."""
 

@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 from urllib.parse import unquote
 
 from mcp_server.errors import InvalidInputError
+from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Dataset
 from mcp_server.mlflow_integration.operations.tag_values import (
     PARAM_VALUE_LIMIT,
@@ -106,6 +107,9 @@ def run_content(
         step: of metrics given as a single number; 0 when None.
     Raises: InvalidInputError: a key or value that MLflow would refuse or cut; the sentence names it.
     """
+    for key in params:
+        if tag_names.is_reserved(key):
+            raise InvalidInputError(tag_names.RESERVED_PARAM.format(key=shown(key)))
     points = tuple(point for key, value in metrics.items() for point in _metric_points(key, value, step or 0))
     return RunContent(
         params=checked_texts("param", params, PARAM_VALUE_LIMIT),

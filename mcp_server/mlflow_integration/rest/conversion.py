@@ -61,7 +61,8 @@ def experiment_of(e: Json) -> Experiment:
 
 def run_of(r: Json) -> Run:
     info, data = part(r, "info"), part(r, "data")
-    tags = mapping(data, "tags")
+    tags, params = mapping(data, "tags"), mapping(data, "params")
+    settled = params.pop(tag_names.SETTLED, "")
     run_id, experiment_id, run_name, status, stage, artifact_uri = several(info, _RUN_TEXTS)
     inputs, outputs = r.get("inputs"), r.get("outputs")
     return Run(
@@ -75,10 +76,11 @@ def run_of(r: Json) -> Run:
         lifecycle_stage=stage or "active",
         artifact_uri=artifact_uri,
         metrics=metrics(data, "metrics"),
-        params=mapping(data, "params"),
+        params=params,
         tags=tags,
         datasets=tuple(map(_dataset_of, listed(part(r, "inputs"), "dataset_inputs"))) if inputs else (),
         logged_model_ids=tuple(map(_model_id_of, listed(part(r, "outputs"), "model_outputs"))) if outputs else (),
+        settled=settled,
     )
 
 

@@ -150,6 +150,10 @@ class TrackingApi(RestApi):
             "runs/log-batch", idempotent=True, **present(run_id=run_id, metrics=metrics, params=params, tags=tags)
         )
 
+    async def log_param(self, run_id: str, key: str, value: str) -> None:
+        """Raises: InvalidInputError: it has another value, which stays, or the run is deleted."""
+        await self._post("runs/log-parameter", idempotent=True, run_id=run_id, key=key, value=value)
+
     async def set_run_tag(self, run_id: str, key: str, value: str) -> None:
         await self._post("runs/set-tag", idempotent=True, run_id=run_id, key=key, value=value)
 

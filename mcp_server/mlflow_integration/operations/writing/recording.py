@@ -181,16 +181,15 @@ class Recording:
         if not checked.key_given:
             return run  # Nobody else has this key; a second delivery was looked for when the run was created.
         try:
-            chosen = await self._keyed.find(run.experiment_id, checked.key)
+            chosen = await self._keyed.find_despite_loss(run.experiment_id, checked.key)
             if chosen is None:
-                # Deleted by a process that ended before it wrote its own run.
-                await self._api.restore_run(run.run_id)
-            elif chosen.run_id == run.run_id and tag_names.MISSING in chosen.tags:
+                raise InvalidInputError(f"Run {run.run_id} was deleted while it was written.")
+            if chosen.run_id == run.run_id and tag_names.MISSING in chosen.tags:
                 await remove_missing(self._api, run.run_id)
         except TrackingServerError:
             # Everything is written and acknowledged; a lost answer here would report a failure that is none.
             return run
-        return chosen or run
+        return chosen
 
     async def _complete(self, write: _Write, checked: CheckedDraft, run: Run) -> None:
         """Writes what belongs to a run, each step repeatable, the state with the last batch, then the end."""
