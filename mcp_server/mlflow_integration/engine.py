@@ -12,6 +12,7 @@ from mcp_server.mlflow_integration.locate.uris import is_http, needs_plugin
 from mcp_server.mlflow_integration.operations.experiments import Experiments
 from mcp_server.mlflow_integration.operations.files.artifact_transfers import ArtifactTransfers
 from mcp_server.mlflow_integration.operations.files.artifacts import Artifacts
+from mcp_server.mlflow_integration.operations.files.uploads import Uploads
 from mcp_server.mlflow_integration.operations.metric_history import MetricHistory
 from mcp_server.mlflow_integration.operations.models.model_sources import ModelSources
 from mcp_server.mlflow_integration.operations.models.promotion import Promotions
@@ -97,6 +98,7 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
     experiments = Experiments(api, references, ui)
     artifacts_api = ArtifactsApi(tracking, location.shown_uri)
     artifacts = Artifacts(artifacts_api, api, models, references, _host(location))
+    uploads = Uploads(api, artifacts_api, settings.allowed_folders)
     return Engine(
         settings=settings,
         location=location,
@@ -105,14 +107,14 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
         experiments=experiments,
         tracking=Tracking(api, registry_api, references, ui),
         metric_history=MetricHistory(api, tracking if isinstance(tracking, CurveReader) else None),
-        recording=Recording(api, references, experiments, settings.allowed_folders),
+        recording=Recording(api, references, experiments, uploads),
         open_runs=OpenRuns(api, references),
         run_changes=RunChanges(api, references),
         registry=models,
         registering=Registering(registry_api, models, ModelSources(api, references, models)),
         promotions=Promotions(registry_api),
         artifacts=artifacts,
-        transfers=ArtifactTransfers(api, artifacts, settings.allowed_folders),
+        transfers=ArtifactTransfers(api, artifacts, uploads),
         transports=(tracking,) if registry is tracking else (tracking, registry),
     )
 

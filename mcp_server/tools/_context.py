@@ -72,7 +72,7 @@ async def _transfers(context: Context[Any, Any]) -> artifact_transfers.ArtifactT
 async def _report_progress(context: Context[Any, Any]) -> artifact_transfers.Progress:
     """Tells the client how far a long call has come, if it wants to know."""
 
-    async def report(done: int, total: int, what: str) -> None:
+    async def report(done: float, total: int, what: str) -> None:
         await context.report_progress(done, total, sentence(what, 200))
 
     return report

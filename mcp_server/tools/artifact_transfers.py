@@ -157,6 +157,7 @@ def _moved(place: ArtifactPlace, moved: Transferred, word: str) -> Record:
             "already_there": few(moved.present),
             "skipped": few(moved.skipped),
         },
+        hint=f"Uploaded as they were, and longer since: {', '.join(few(moved.grew))}." if moved.grew else "",
         links=written or (logged_files(place.run.run_id, moved.files) if word == "logged" and place.run else ()),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from mcp_server.mlflow_integration.engine import open_engine
+from mcp_server.mlflow_integration.rest.tracking_api import UPLOAD_LIMIT
 from mcp_server.settings import Settings
 from tests.artifacts.conftest import TRACEBACK, Fill, content_of, log_text
 from tests.conftest import _wait_for_health, connect, free_port
@@ -58,9 +60,13 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         s3.stop()
 
 
-async def test_artifacts_in_s3_are_listed_and_read_through_the_server(s3_server: str, filled: Fill, contents: Any):
-    """Text, end, pattern, table and image, with the server's own credentials."""
-    engine = open_engine(Settings.load(tracking_uri=s3_server))
+async def test_artifacts_in_s3_are_listed_and_read_through_the_server(
+    s3_server: str, filled: Fill, contents: Any, tmp_path: Path
+):
+    """Text, end, pattern, table and image, with the server's own credentials; uploads up to what MLflow takes."""
+    engine = open_engine(Settings.load(tracking_uri=s3_server, allowed_folders=str(tmp_path)))
+    (tmp_path / "large.bin").write_bytes(bytes(UPLOAD_LIMIT + 1))
+    (tmp_path / "fits.bin").write_bytes(bytes(UPLOAD_LIMIT))
     async with connect(engine) as agent:
         run = await filled(engine, "in s3")
         assert (await engine.api.get_run(run)).artifact_uri.startswith("s3://artifacts/root/")
@@ -78,6 +84,10 @@ async def test_artifacts_in_s3_are_listed_and_read_through_the_server(s3_server:
         assert image.content[1].type == "image"
         missing = await agent.refusal("read_artifact", run=run, path="plots/larg.png")
         assert "plots/large.png" in missing
+        refused = await agent.refusal("log_artifact", run=run, files=["fits.bin", "large.bin"])
+        assert "'large.bin' is larger than 10 MiB" in refused
+        assert "fits.bin" not in {row["path"] for row in await agent.rows("list_artifacts", run=run)}
+        assert (await agent.ask("log_artifact", run=run, files=["fits.bin"]))["size_bytes"] == UPLOAD_LIMIT
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is read from /proc")
@@ -106,6 +116,33 @@ async def test_a_file_of_300_megabytes_costs_little_memory_and_leaves_no_file(
     assert found["total_lines"] > 500_000
     assert growth < GROWTH_LIMIT, f"{growth / MEGABYTE:.1f} MB"
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is read from /proc")
+@pytest.mark.parametrize("store", ["sqlite", "server"])
+async def test_a_large_file_is_uploaded_and_downloaded_in_little_memory(
+    tmp_path: Path, store: str, request: pytest.FixtureRequest
+):
+    """In this process and to a server that keeps artifacts itself."""
+    uri = request.getfixturevalue("mlflow_server") if store == "server" else f"sqlite:///{tmp_path}/mlflow.db"
+    engine = open_engine(Settings.load(tracking_uri=uri, allowed_folders=str(tmp_path)))
+    for name, size in (("small.bin", UPLOAD_LIMIT + 1), ("large.bin", 24 * MEGABYTE)):
+        _write_block(tmp_path / name, size)
+    async with connect(engine) as agent:
+        run = (await agent.ask("log_run", experiment="large uploads", files=["small.bin"]))["run_id"]
+        await agent.ask("download_artifacts", run=run, to="down", path="small.bin")
+        before = _reset_peak()
+        await agent.ask("log_artifact", run=run, files=["large.bin"])
+        await agent.ask("download_artifacts", run=run, to="down", path="large.bin")
+        growth = _memory("VmHWM") - before
+    assert growth < GROWTH_LIMIT, f"{growth / MEGABYTE:.1f} MB"
+    assert filecmp.cmp(tmp_path / "large.bin", tmp_path / "down" / "large.bin", shallow=False)
+
+
+def _write_block(path: Path, size: int) -> None:
+    with open(path, "wb") as file:
+        file.write(b"start")
+        file.truncate(size)
 
 
 def _write_large_files(folder: Path) -> None:

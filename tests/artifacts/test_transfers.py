@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from mcp_server.mlflow_integration.operations.files import uploads
+from mcp_server.mlflow_integration.rest.tracking_api import UPLOAD_LIMIT
 from tests.artifacts.conftest import Fill
 from tests.conftest import connect
 
@@ -132,3 +134,80 @@ def _with_folder(engine: Any, folder: Path) -> Any:
 
     settings = engine.settings.model_copy(update={"allowed_folders": (folder,)})
     return engine_over(engine.location, settings, engine.transports[0], engine.transports[-1])
+
+
+LARGE = UPLOAD_LIMIT + 1
+
+
+async def test_files_larger_than_mlflow_posts_and_empty_ones_are_uploaded_in_pieces(
+    engine: Any, name: Any, tmp_path: Path
+):
+    """By log_artifact with progress within a file, and by log_run, to the byte."""
+    told: list[float] = []
+
+    async def progress(done: float, total: float | None, message: str | None) -> None:
+        told.append(done)
+
+    (tmp_path / "weights ü.bin").write_bytes(b"start" + bytes(LARGE - 5))
+    (tmp_path / "__init__.py").touch()
+    files = ["weights ü.bin", "__init__.py"]
+    async with connect(_with_folder(engine, tmp_path)) as agent:
+        run = (await agent.ask("log_run", experiment=name("churn"), run_name=name("r"), files=files))["run_id"]
+        first = await agent.rows("list_artifacts", run=run)
+        await agent.client.call_tool(
+            "log_artifact", {"run": run, "files": files[:1], "path": "sub folder"}, progress_callback=progress
+        )
+        await agent.ask("download_artifacts", run=run, to="down", path="sub folder")
+    assert {row["path"]: row["size_bytes"] for row in first} == {"weights ü.bin": LARGE, "__init__.py": 0}
+    content = (tmp_path / "down" / "sub folder" / "weights ü.bin").read_bytes()
+    assert content == (tmp_path / "weights ü.bin").read_bytes()
+    assert told == sorted(told)
+    assert any(0 < done < 1 for done in told)
+
+
+@pytest.mark.parametrize("change", ["shorter", "longer", "key"])
+async def test_a_file_that_changes_while_it_is_uploaded_is_noticed(
+    engine: Any, name: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+):
+    """A shorter one and one with a key in it are not stored; of a longer one, what it held."""
+    path = tmp_path / "train.log"
+    path.write_bytes(b"x" * LARGE)
+    read = uploads._Body._read
+
+    def changing(self: Any, size: int) -> bytes:
+        piece = read(self, size)
+        with open(path, "r+b") as file:
+            if change == "shorter":
+                file.truncate(5)
+            else:
+                file.seek(0, 2)
+                file.write(b"more" if change == "longer" else b"")
+                file.seek(LARGE - 100)
+                file.write(b"-----BEGIN RSA PRIVATE KEY-----" if change == "key" else b"")
+        return piece
+
+    monkeypatch.setattr(uploads._Body, "_read", changing)
+    async with connect(_with_folder(engine, tmp_path)) as agent:
+        run = (await agent.ask("log_run", experiment=name("churn"), run_name=name("r")))["run_id"]
+        if change == "longer":
+            answer = await agent.ask("log_artifact", run=run, files=["train.log"])
+            assert (answer["size_bytes"], "train.log" in answer["hint"]) == (LARGE, True)
+        else:
+            refused = await agent.refusal("log_artifact", run=run, files=["train.log"])
+            assert ("became shorter" if change == "shorter" else "key material") in refused
+            assert (await agent.ask("list_artifacts", run=run))["rows"] == []
+
+
+async def test_a_link_planted_among_the_artifacts_is_not_written_through(mock_engine: Any, tmp_path: Path):
+    """Neither a linked folder nor a linked file."""
+    async with connect(mock_engine) as agent:
+        run = (await agent.ask("log_run", experiment="churn", artifacts={"a.txt": "a"}))["run_id"]
+        folder = Path((await mock_engine.api.get_run(run)).artifact_uri.removeprefix("file://"))
+        (tmp_path / "outside.txt").write_text("mine")
+        (folder / "linked").symlink_to(tmp_path)
+        (folder / "link.txt").symlink_to(tmp_path / "outside.txt")
+        refused = await agent.refusal("log_artifact", run=run, path="linked/new.txt", content="x")
+        await agent.ask("log_artifact", run=run, path="link.txt", content="x")
+    assert "link" in refused
+    assert (tmp_path / "outside.txt").read_text() == "mine"
+    assert not (tmp_path / "new.txt").exists()

@@ -28,6 +28,7 @@ from mcp_server.mlflow_integration.local.open_reply import OpenReply
 from mcp_server.mlflow_integration.local.private_folder import PrivateFolder
 from mcp_server.mlflow_integration.locate import LocalStore
 from mcp_server.mlflow_integration.rest.transport import (
+    OCTETS,
     RETRY_WAITS_SECONDS,
     Curve,
     CurveLimits,
@@ -36,6 +37,7 @@ from mcp_server.mlflow_integration.rest.transport import (
     Params,
     Reply,
     StreamedReply,
+    UploadBody,
     encoded,
     is_busy,
 )
@@ -153,6 +155,17 @@ class InProcessTransport:
             return None if database is None else stored_curves.read_curves(database, curves, limits, steps)
 
         return await to_thread.run_sync(read, abandon_on_cancel=True, limiter=self._limiter)
+
+    takes_large_artifacts = True
+
+    async def upload(self, method: Method, path: str, body: UploadBody, *, params: Params | None = None) -> Reply:
+        """One call of the application, which reads the body in its thread; cancelled at the next piece."""
+        asked = encoded(params, None, None, OCTETS)
+
+        def carry() -> Reply:
+            return _call(self._application().result(), method, path, asked, body)
+
+        return await to_thread.run_sync(carry, abandon_on_cancel=True, limiter=self._limiter)
 
     def close(self) -> None:
         """Give the store up; the last one to do so removes a temporary store from the disk. Safe to call twice."""
@@ -275,14 +288,17 @@ def _close_at_exit() -> None:
         _current.close()
 
 
-def _call(app: WSGIApplication, method: Method, path: str, asked: Encoded) -> Reply:
+def _call(app: WSGIApplication, method: Method, path: str, asked: Encoded, upload: UploadBody | None = None) -> Reply:
     werkzeug: Any = import_module("werkzeug.test")
     builder = werkzeug.EnvironBuilder(
         path=path, method=method, query_string=asked.query, headers=dict(asked.headers), data=asked.body
     )
+    environ = builder.get_environ()
+    if upload is not None:
+        environ |= {"wsgi.input": upload, "wsgi.input_terminated": True, "CONTENT_LENGTH": str(upload.size)}
     try:
         # Costs 40 µs more than a WSGI call written by hand, of 4,400 µs for the cheapest request (runs/get).
-        chunks, status, found = werkzeug.run_wsgi_app(app, builder.get_environ())
+        chunks, status, found = werkzeug.run_wsgi_app(app, environ)
         try:
             body = b"".join(chunks)
         finally:

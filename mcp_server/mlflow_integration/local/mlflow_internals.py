@@ -18,7 +18,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from mcp_server.mlflow_integration.local.artifact_files import guarded
+from mcp_server.mlflow_integration.local.artifact_files import guarded, receive_artifact
 from mcp_server.mlflow_integration.locate import LocalStore
 from mcp_server.mlflow_integration.locate.uris import sqlite_path
 
@@ -112,6 +112,9 @@ def open_server_store(store: LocalStore) -> None:
     handlers._tracking_store = handlers._model_registry_store = handlers._artifact_repo = None
     if handlers._send_artifact.__module__ == handlers.__name__:  # Once per process.
         handlers._send_artifact = guarded(handlers._send_artifact)
+        # MLflow's own takes 10 MiB, held in memory.
+        server: Any = import_module("mlflow.server")
+        server.upload_artifact_handler = handlers.catch_mlflow_exception(receive_artifact)
     _serve_proxied_artifacts(store)
     # MLflow tells its child processes through the environment; there the URI would pass for the user's setting.
     with _environment_kept(*_URI_VARIABLES):

@@ -104,6 +104,10 @@ class Folder:
         else:
             self.remove(old)
 
+    def replace(self, old: str, new: str) -> None:
+        """Gives a file a name that another one may have; a link of that name goes, not what it leads to."""
+        os.replace(self._name(old), self._name(new), src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+
     def remove(self, name: str) -> None:
         os.unlink(self._name(name), dir_fd=self.descriptor)
 

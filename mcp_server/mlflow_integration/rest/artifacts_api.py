@@ -7,14 +7,14 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from mcp_server.errors import TrackingServerError
-from mcp_server.mlflow_integration.entities import Artifact
+from mcp_server.mlflow_integration.entities import Artifact, Run
 from mcp_server.mlflow_integration.rest.api import RestApi, present
 from mcp_server.mlflow_integration.rest.conversion import Json, listed
-from mcp_server.mlflow_integration.rest.error_responses import failure
-from mcp_server.mlflow_integration.rest.transport import Reply, StreamedReply
+from mcp_server.mlflow_integration.rest.error_responses import failure, json_object, not_mlflow
+from mcp_server.mlflow_integration.rest.transport import Reply, StreamedReply, UploadBody
 
 FOLDER_LIMIT: Final = 20_000
 """Entries of one folder that are read; more are not an answer for anybody."""
@@ -82,6 +82,35 @@ class ArtifactsApi(RestApi):
             if reply.status >= 400:
                 raise failure(Reply(reply.status, reply.headers, await _beginning(reply)), self._address)
             yield _content(reply)
+
+    def takes_large(self, run: Run) -> bool:
+        """Whether files of any size, empty ones too, reach the artifacts of a run; else 10 MiB, and no empty ones."""
+        return self._transport.takes_large_artifacts or bool(_proxied_folder(run))
+
+    async def upload_large(self, run: Run, path: str, body: UploadBody) -> None:
+        """Writes one artifact in pieces, where `takes_large` says so.
+
+        Raises: InvalidInputError: MLflow refuses it. TrackingServerError: it failed.
+        """
+        if self._transport.takes_large_artifacts:
+            place = {"run_uuid": run.run_id, "path": path}
+            reply = await self._transport.upload("POST", "/ajax-api/2.0/mlflow/upload-artifact", body, params=place)
+        else:
+            route = f"/api/2.0/mlflow-artifacts/artifacts/{quote(f'{_proxied_folder(run)}/{path}')}"
+            reply = await self._transport.upload("PUT", route, body)
+        if reply.status >= 400:
+            raise failure(reply, self._address)
+        # MLflow answers with nothing or {}; a sign-in page answers 200 as well.
+        if reply.body.strip() and json_object(reply.body) is None:
+            raise not_mlflow(self._address)
+
+
+def _proxied_folder(run: Run) -> str:
+    """The folder of a run's artifacts on a server that keeps them itself; empty when it is not that run's own."""
+    parts = urlsplit(run.artifact_uri)
+    folder = parts.path.strip("/")
+    own = f"/{folder}".endswith(f"/{run.run_id}/artifacts") and ".." not in folder.split("/")
+    return folder if parts.scheme == "mlflow-artifacts" and own and not (parts.query or parts.fragment) else ""
 
 
 def _reading(root: ArtifactRoot, path: str) -> tuple[str, dict[str, str]]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import anyio
 import httpx2
+from anyio import to_thread
 
 from mcp_server.errors import DeadlineError, SettingsError, TrackingServerError, UnreachableError
 from mcp_server.mlflow_integration.locate.uris import read_server_address, tokens_in_path
@@ -18,6 +19,7 @@ from mcp_server.mlflow_integration.rest.circuit_breaker import CircuitBreaker
 from mcp_server.mlflow_integration.rest.credentials import UriField, authorization, header_text, is_from_dotenv
 from mcp_server.mlflow_integration.rest.http_failures import explain
 from mcp_server.mlflow_integration.rest.transport import (
+    OCTETS,
     RETRY_WAITS_SECONDS,
     STREAM_PIECE,
     Encoded,
@@ -25,6 +27,7 @@ from mcp_server.mlflow_integration.rest.transport import (
     Params,
     Reply,
     StreamedReply,
+    UploadBody,
     encoded,
     is_busy,
 )
@@ -145,6 +148,27 @@ class HttpTransport:
                 raise self._incomplete()
         except httpx2.DecodingError:
             raise TrackingServerError(f"The answer of {self.address} cannot be decoded.") from None
+        except httpx2.TransportError as error:
+            raise self._explained(error)[0] from None
+
+    takes_large_artifacts = False
+
+    async def upload(self, method: Method, path: str, body: UploadBody, *, params: Params | None = None) -> Reply:
+        """One request, not repeated, without a time limit of its own: the deadline of the call ends it."""
+        client = self._opened()
+        asked = encoded(params, None, None, {**OCTETS, "Content-Length": str(body.size)})
+        base = self._api_address if path.startswith(_API_PATHS) else self._base
+        url = f"{base}{path}?{asked.query}" if asked.query else base + path
+
+        async def pieces() -> AsyncGenerator[bytes]:
+            while piece := await to_thread.run_sync(body.read, STREAM_PIECE):
+                yield piece
+
+        request = client.build_request(method, url, content=pieces(), headers=dict(asked.headers))
+        try:
+            # Not watched: an upload that its caller gives up tells of a slow network, not of a server that hangs.
+            async with self._slots:
+                return await self._send(client, request)
         except httpx2.TransportError as error:
             raise self._explained(error)[0] from None
 

@@ -16,7 +16,15 @@ from anyio import CapacityLimiter, to_thread
 
 from mcp_server.errors import DeadlineError, MlflowToolError, TrackingServerError, UnreachableError, UnsupportedError
 from mcp_server.mlflow_integration.rest.http_transport import BODY_LIMIT, REQUESTS_IN_FLIGHT
-from mcp_server.mlflow_integration.rest.transport import Method, Params, Reply, StreamedReply, encoded
+from mcp_server.mlflow_integration.rest.transport import (
+    OCTETS,
+    Method,
+    Params,
+    Reply,
+    StreamedReply,
+    UploadBody,
+    encoded,
+)
 from mcp_server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -52,9 +60,18 @@ class PluginTransport:
         """
         encoded(params, json, content, headers)
         body: dict[str, Any] = {"json": json} if json is not None else {"data": content}
+        return await self._in_time(method, path, params=dict(params or {}), extra_headers=dict(headers or {}), **body)
 
+    takes_large_artifacts = False
+
+    async def upload(self, method: Method, path: str, body: UploadBody, *, params: Params | None = None) -> Reply:
+        """One request, sent once, whose body `requests` reads as it sends it."""
+        headers = {**OCTETS, "Content-Length": str(body.size)}
+        return await self._in_time(method, path, params=dict(params or {}), extra_headers=headers, data=body)
+
+    async def _in_time(self, method: Method, path: str, **request: Any) -> Reply:
         def carry() -> Reply:
-            return self._carry(method, path, params=dict(params or {}), extra_headers=dict(headers or {}), **body)
+            return self._carry(method, path, **request)
 
         seconds = self._settings.timeout_seconds
         with anyio.move_on_after(seconds):

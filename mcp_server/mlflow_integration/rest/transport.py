@@ -26,6 +26,9 @@ RETRY_WAITS_SECONDS: Final = (0.2, 0.6)
 """Waits before the second and the third try: together well under the second that a caller notices."""
 
 
+OCTETS: Final = {"Content-Type": "application/octet-stream"}
+"""Headers of an upload."""
+
 STREAM_PIECE: Final = 256 * 1024
 """Bytes of one piece of a streamed body."""
 
@@ -48,6 +51,17 @@ class StreamedReply:
     headers: Mapping[str, str]
     """Header names in lower case."""
     pieces: AsyncIterator[bytes]
+
+
+class UploadBody(Protocol):
+    """The body of an upload: of known size, read once from its beginning, in worker threads."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, at most `size`; nothing at the end. Raises: MlflowToolError: the upload must stop."""
+        ...
 
 
 class Transport(Protocol):
@@ -79,6 +93,18 @@ class Transport(Protocol):
         """One GET whose body is never held as a whole; leaving the context ends the transfer.
 
         Raises: as `request`, also while pieces are read.
+        """
+        ...
+
+    @property
+    def takes_large_artifacts(self) -> bool:
+        """Whether an artifact of any size can be posted to a run; MLflow servers take 10 MiB there."""
+        ...
+
+    async def upload(self, method: Method, path: str, body: UploadBody, *, params: Params | None = None) -> Reply:
+        """One request whose body is never held as a whole; sent once.
+
+        Raises: as `request`.
         """
         ...
 
@@ -184,6 +210,12 @@ class UnusableTransport:
     def stream(
         self, path: str, *, params: Params | None = None, headers: Mapping[str, str] | None = None
     ) -> AbstractAsyncContextManager[StreamedReply]:
+        """Raises: UnsupportedError: always, with the sentence."""
+        raise UnsupportedError(self._problem, carried_out=False)
+
+    takes_large_artifacts = False
+
+    async def upload(self, method: Method, path: str, body: UploadBody, *, params: Params | None = None) -> Reply:
         """Raises: UnsupportedError: always, with the sentence."""
         raise UnsupportedError(self._problem, carried_out=False)
 

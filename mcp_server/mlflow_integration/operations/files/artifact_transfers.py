@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from mcp_server.errors import InvalidInputError
-from mcp_server.mlflow_integration.entities import Artifact
+from mcp_server.mlflow_integration.entities import Artifact, Run
 from mcp_server.mlflow_integration.operations.files.artifacts import ArtifactPlace, Artifacts, FoundArtifact
 from mcp_server.mlflow_integration.operations.files.folders import files_in, open_for_writing, place_of, writable_size
-from mcp_server.mlflow_integration.operations.files.uploads import read_upload, upload_names
+from mcp_server.mlflow_integration.operations.files.uploads import LocalUpload, Uploads, upload_names
 from mcp_server.mlflow_integration.operations.run_content import artifact_path
 from mcp_server.mlflow_integration.operations.threads import in_thread, off_the_loop
 from mcp_server.mlflow_integration.rest.tracking_api import UPLOAD_LIMIT, TrackingApi
@@ -21,8 +21,8 @@ from mcp_server.untrusted import shown
 
 FILES_PER_CALL: Final = 1_000
 
-Progress = Callable[[int, int, str], Awaitable[None]]
-"""Told how many of how many files are done, and the path of the next one."""
+Progress = Callable[[float, int, str], Awaitable[None]]
+"""Told how many of how many files are done, a large one in part, and the path of the one that is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class Transferred:
     """Paths that were left out, each with the reason."""
     replaced: tuple[str, ...] = ()
     """Artifact paths that had another content before."""
+    grew: tuple[str, ...] = ()
+    """Local files that became longer while they were uploaded: what they held before is uploaded."""
     present: tuple[str, ...] = ()
     """Local files of the same size that were there already."""
     places: tuple[Path, ...] = ()
@@ -41,12 +43,13 @@ class Transferred:
 
 
 class ArtifactTransfers:
-    """Uploads and downloads of one MLflow. `folders` are the allowed ones."""
+    """Uploads and downloads of one MLflow, in the folders that `uploads` allows."""
 
-    def __init__(self, api: TrackingApi, artifacts: Artifacts, folders: Sequence[Path]) -> None:
+    def __init__(self, api: TrackingApi, artifacts: Artifacts, uploads: Uploads) -> None:
         self._api = api
         self._artifacts = artifacts
-        self._folders = tuple(folders)
+        self._uploads = uploads
+        self._folders = uploads.roots
 
     async def log_content(self, place: ArtifactPlace, path: str, content: Any) -> Transferred:
         """Writes a text, or anything else as JSON, as one artifact of a run.
@@ -59,10 +62,9 @@ class ArtifactTransfers:
             raise InvalidInputError("The content is empty; MLflow does not accept empty artifacts.")
         if len(data) > UPLOAD_LIMIT:
             raise InvalidInputError(f"The content has {len(data):,} bytes; MLflow takes {UPLOAD_LIMIT:,} at a time.")
-        run_id = _run_id(place)
-        path = artifact_path(path)
+        run, path = _run(place), artifact_path(path)
         replaced = await self._existing(place, [path])
-        await self._api.upload_artifact(run_id, path, data)
+        await self._api.upload_artifact(run.run_id, path, data)
         return Transferred((Artifact(path, False, len(data)),), replaced=replaced)
 
     async def log_files(
@@ -70,22 +72,31 @@ class ArtifactTransfers:
     ) -> Transferred:
         """Uploads local files and folders to a run, below the folder `under` of its artifacts.
 
-        All paths are judged before the first upload; a file is read when its turn comes.
+        All files are checked before the first upload; each is sent when its turn comes, in pieces.
         Raises: InvalidInputError: the place is no run, or a path may not be read.
         """
-        run_id = _run_id(place)
+        run = _run(place)
         sources, skipped = await off_the_loop(lambda: self._sources(files))
         if not sources:
             raise InvalidInputError("There is no file to log: the folders are empty or hold only what is not uploaded.")
         named = {artifact_path(f"{under}/{name}" if under else name): source for name, source in sources.items()}
+        uploads: dict[str, LocalUpload] = {}
+        for path, source in named.items():
+            uploads[path] = await self._uploads.checked(source)
+            self._uploads.need_taken(run, uploads[path])
         replaced = await self._existing(place, list(named))
         done: list[Artifact] = []
-        for path, source in named.items():
-            await progress(len(done), len(named), path)
-            data = await off_the_loop(lambda source=source: read_upload(source, self._folders))
-            await self._api.upload_artifact(run_id, path, data)
-            done.append(Artifact(path, False, len(data)))
-        return Transferred(tuple(done), skipped, replaced)
+        grew: list[str] = []
+        for path, upload in uploads.items():
+            await progress(len(done), len(uploads), path)
+
+            async def report(sent: int, path: str = path, size: int = upload.size, before: int = len(done)) -> None:
+                await progress(before + sent / size, len(uploads), path)
+
+            if await self._uploads.send(run, path, upload, report):
+                grew.append(upload.path)
+            done.append(Artifact(path, False, upload.size))
+        return Transferred(tuple(done), skipped, replaced, tuple(grew))
 
     async def download(self, found: Sequence[FoundArtifact], to: str, progress: Progress) -> Transferred:
         """Brings files into a local folder, each below its own path; what is there with the same size stays.
@@ -182,10 +193,10 @@ class ArtifactTransfers:
         return tuple(there)
 
 
-def _run_id(place: ArtifactPlace) -> str:
+def _run(place: ArtifactPlace) -> Run:
     if place.run is None:
         raise InvalidInputError(f"Files are logged to a run; {place.label} is none. Give the run's id or name.")
-    return place.run.run_id
+    return place.run
 
 
 def _local_path(folder: str, path: str) -> str:

@@ -26,15 +26,31 @@ _KEY_NAME: Final = re.compile(
     r"id_(rsa|dsa|ecdsa|ed25519)(_sk)?|.*\.(pem|key|p8|p12|pfx|jks|keystore|ppk|kdbx)|credentials(\.\w+)?|g?shadow-?",
     re.IGNORECASE,
 )
-_KEY_CONTENT: Final = re.compile(
-    rb"PRIVATE KEY-----|PuTTY-User-Key-File-|AGE-SECRET-KEY-1|aws_secret_access_key", re.IGNORECASE
-)
+_KEY_SIGNS: Final = (b"private key-----", b"putty-user-key-file-", b"age-secret-key-1", b"aws_secret_access_key")
+"""In lower case."""
 _PIECE: Final = 1024 * 1024
 
 
+class KeyScan:
+    """Looks for key material in a file whose pieces it is given one after the other."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._before = b""
+
+    def look(self, piece: bytes) -> None:
+        """Raises: InvalidInputError: this piece, or the end of the one before with it, holds key material."""
+        text = (self._before + piece).lower()
+        if any(sign in text for sign in _KEY_SIGNS):
+            raise InvalidInputError(f"{_shown(self._path)} holds key material; this server does not read it.")
+        self._before = text[-64:]
+
+
 @contextmanager
-def open_for_reading(path: str, roots: Sequence[Path]) -> Generator[BinaryIO]:
+def open_for_reading(path: str, roots: Sequence[Path], *, scan: bool = True) -> Generator[BinaryIO]:
     """A regular file in one of the allowed folders; a relative path is looked for in each of them.
+
+    Without `scan` it is not yet searched for key material: whoever reads it gives each piece to a KeyScan.
 
     Raises: InvalidInputError: no folder is allowed, the path leads out of them or through a link, or the file is
         hidden, key material, a second name of another file, or not a regular file. The text shows the path as it
@@ -54,7 +70,8 @@ def open_for_reading(path: str, roots: Sequence[Path]) -> Generator[BinaryIO]:
         except OSError:
             raise _unusable(path) from None
         with file:
-            _need_no_key(file, path)
+            if scan:
+                _need_no_key(file, path)
             yield file
         return
     raise InvalidInputError(f"There is no file {_shown(path)} in {_names(roots)}.")
@@ -214,9 +231,7 @@ def _shown(path: str) -> str:
 
 
 def _need_no_key(file: BinaryIO, path: str) -> None:
-    before = b""
+    scan = KeyScan(path)
     while piece := file.read(_PIECE):
-        if _KEY_CONTENT.search(before + piece):
-            raise InvalidInputError(f"{_shown(path)} holds key material; this server does not read it.")
-        before = piece[-64:]
+        scan.look(piece)
     file.seek(0)

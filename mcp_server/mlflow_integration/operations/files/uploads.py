@@ -1,63 +1,153 @@
-"""Reading local files for upload, in the folders that a person allowed and up to the size MLflow takes."""
+"""Local files on their way to a run: checked in the folders that a person allowed, then sent in pieces."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, BinaryIO, Final
 
-from mcp_server.errors import InvalidInputError
-from mcp_server.mlflow_integration.operations.files.folders import open_for_reading
-from mcp_server.mlflow_integration.rest.tracking_api import UPLOAD_LIMIT
+from anyio import from_thread
+
+from mcp_server.errors import InvalidInputError, MlflowToolError
+from mcp_server.mlflow_integration.entities import Run
+from mcp_server.mlflow_integration.operations.files.folders import KeyScan, open_for_reading
+from mcp_server.mlflow_integration.operations.threads import off_the_loop
+from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactsApi
+from mcp_server.mlflow_integration.rest.tracking_api import UPLOAD_LIMIT, TrackingApi
 from mcp_server.untrusted import shown
 
-CALL_LIMIT: Final = 100 * 1024 * 1024
-"""Bytes of all files of one call: they are held in memory so that a refusal comes before the first write."""
+FILE_LIMIT: Final = 5 * 1024**3
+"""Bytes of one file; S3 takes no larger one in a single piece."""
+REPORT_EVERY: Final = 4 * 1024**2
+"""Bytes between two reports of progress."""
+
+Report = Callable[[int], Coroutine[Any, Any, None]]
+"""Told how many bytes of a file are sent."""
 
 
-def read_uploads(paths: Sequence[str], roots: Sequence[Path]) -> dict[str, bytes]:
-    """Content of files in the allowed folders, by the artifact path that each gets.
+@dataclass(frozen=True, slots=True)
+class LocalUpload:
+    """A local file that may be uploaded."""
 
-    A file gets its own name, and where several have the same, as many of the folders above it as tell them apart:
-    `a/m.json` and `b/m.json` keep their folders. A file that is named twice is uploaded once.
-    Raises: InvalidInputError: as `read_upload`, or the files have more than CALL_LIMIT bytes.
-    """
-    contents: dict[str, bytes] = {}
-    size = 0
-    for path, name in zip(paths, upload_names(paths), strict=True):
-        if name in contents:
-            continue
-        contents[name] = read_upload(path, roots)
-        size += len(contents[name])
-        if size > CALL_LIMIT:
+    path: str
+    """As the caller gave it."""
+    size: int
+
+
+class Uploads:
+    """Sends files of the allowed folders `roots` to runs of one MLflow."""
+
+    def __init__(self, api: TrackingApi, artifacts: ArtifactsApi, roots: Sequence[Path]) -> None:
+        self._api = api
+        self._artifacts = artifacts
+        self.roots = tuple(roots)
+
+    async def checked(self, path: str) -> LocalUpload:
+        """Opens and searches a file, so that a refusal comes before the first write.
+
+        Raises: InvalidInputError: it may not be read (folders.py), or is larger than FILE_LIMIT.
+        """
+
+        def check() -> LocalUpload:
+            with open_for_reading(path, self.roots) as file:
+                return LocalUpload(path, os.fstat(file.fileno()).st_size)
+
+        upload = await off_the_loop(check)
+        if upload.size > FILE_LIMIT:
+            raise _too_large(path, FILE_LIMIT, "the most this server uploads")
+        return upload
+
+    def need_taken(self, run: Run, upload: LocalUpload) -> None:
+        """Raises: InvalidInputError: the artifacts of this run take no file of this size."""
+        if self._artifacts.takes_large(run):
+            return
+        if not upload.size:
             raise InvalidInputError(
-                f"The files have more than {CALL_LIMIT // 1024**2} MiB together. Upload them in several calls."
+                f"The file '{shown(upload.path)}' is empty; this run does not accept empty artifacts."
             )
-    return contents
+        if upload.size > UPLOAD_LIMIT:
+            where = "the most that MLflow accepts for runs whose artifacts are not stored by the tracking server"
+            raise _too_large(upload.path, UPLOAD_LIMIT, where)
+
+    async def send(self, run: Run, artifact: str, upload: LocalUpload, report: Report | None = None) -> bool:
+        """Writes a file as an artifact of a run; True when it grew meanwhile, and only what it held before is there.
+
+        Raises: InvalidInputError: it changed since it was checked, or MLflow refuses it.
+        """
+        self.need_taken(run, upload)
+        with ExitStack() as stack:
+            opening = open_for_reading(upload.path, self.roots, scan=False)
+            file = await off_the_loop(lambda: stack.enter_context(opening))
+            body = _Body(file, upload, report)
+            if 0 < upload.size <= UPLOAD_LIMIT:
+                # Repeated when the connection is lost, which a body that is read once cannot be.
+                await self._api.upload_artifact(run.run_id, artifact, await off_the_loop(body.read_all))
+            else:
+                try:
+                    await self._artifacts.upload_large(run, artifact, body)
+                except MlflowToolError as error:
+                    raise body.problem or error from None
+            return os.fstat(file.fileno()).st_size > upload.size
+
+
+class _Body:
+    """What a transport reads: exactly the bytes that the file had when it was checked, none of them a key."""
+
+    def __init__(self, file: BinaryIO, upload: LocalUpload, report: Report | None) -> None:
+        self.size = upload.size
+        self.problem: InvalidInputError | None = None
+        """Why reading stopped; whoever reads may make another error of it."""
+        self._file = file
+        self._report = report
+        self._path = upload.path
+        self._scan = KeyScan(upload.path)
+        self._sent = 0
+        self._reported = 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def read(self, size: int = -1, /) -> bytes:
+        """In a worker thread of a call, which stops here when the call is cancelled."""
+        from_thread.check_cancelled()
+        if self._report and self._sent >= self._reported + REPORT_EVERY:
+            self._reported = self._sent
+            from_thread.run(self._report, self._sent)
+        return self._read(size)
+
+    def read_all(self) -> bytes:
+        return self._read(self.size)
+
+    def _read(self, size: int) -> bytes:
+        left = self.size - self._sent
+        wanted = left if size < 0 else min(size, left)
+        piece = self._file.read(wanted) if wanted else b""
+        try:
+            if len(piece) < wanted:
+                raise InvalidInputError(f"The file '{shown(self._path)}' became shorter while it was uploaded.")
+            self._scan.look(piece)
+        except InvalidInputError as problem:
+            self.problem = problem
+            raise
+        self._sent += len(piece)
+        return piece
 
 
 def upload_names(paths: Sequence[str]) -> list[str]:
-    """The artifact path of each file: its last parts, as few as tell the files apart."""
+    """The artifact path of each file: its last parts, as few as tell the files apart.
+
+    `a/m.json` and `b/m.json` keep their folders; a file that is named twice has one name.
+    """
     parts = [_parts(path) for path in paths]
     return ["/".join(one[-_needed(one, parts) :]) for one in parts]
 
 
-def read_upload(path: str, roots: Sequence[Path]) -> bytes:
-    """Content of a file in one of the allowed folders.
-
-    Raises: InvalidInputError: the file may not be read (folders.py), is empty, or larger than UPLOAD_LIMIT bytes.
-    """
-    with open_for_reading(path, roots) as file:
-        data = file.read(UPLOAD_LIMIT + 1)
-    if not data:
-        raise InvalidInputError(f"The file '{shown(path)}' is empty; MLflow does not accept empty artifacts.")
-    if len(data) > UPLOAD_LIMIT:
-        raise InvalidInputError(
-            f"The file '{shown(path)}' is larger than {UPLOAD_LIMIT // 1024**2} MiB, the most this server uploads."
-        )
-    return data
+def _too_large(path: str, limit: int, words: str) -> InvalidInputError:
+    return InvalidInputError(f"The file '{shown(path)}' is larger than {limit // 1024**2:,} MiB, {words}.")
 
 
 def _parts(path: str) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final
 
 import anyio
@@ -31,6 +30,7 @@ from mcp_server.mlflow_integration.operations.deadlines import (
     stop_before_deadline,
 )
 from mcp_server.mlflow_integration.operations.experiments import Experiments
+from mcp_server.mlflow_integration.operations.files.uploads import LocalUpload, Uploads
 from mcp_server.mlflow_integration.operations.run_content import batches
 from mcp_server.mlflow_integration.operations.searching.references import References
 from mcp_server.mlflow_integration.operations.writing.key_locks import KeyLocks
@@ -83,19 +83,19 @@ Step = tuple[str, Callable[[], Awaitable[None]]]
 
 
 class Recording:
-    """Writes runs of one MLflow. `upload_roots` are the folders that files may come from."""
+    """Writes runs of one MLflow."""
 
     def __init__(
         self,
         api: TrackingApi,
         references: References,
         experiments: Experiments,
-        upload_roots: Sequence[Path] = (),
+        uploads: Uploads,
     ) -> None:
         self._api = api
         self._references = references
         self._experiments = experiments
-        self._upload_roots = tuple(upload_roots)
+        self._uploads = uploads
         self._keyed = KeyedRuns(api)
         self._locks = KeyLocks()
         self.unfinished = UnfinishedWrites(api, self._keyed, self._locks)
@@ -106,7 +106,7 @@ class Recording:
         Raises: InvalidInputError: refused before anything was written. IncompleteWriteError: not everything was
             written, or it is not known; the text says what is missing and which key continues the write.
         """
-        checked = await check_draft(draft, self._references, self._upload_roots)
+        checked = await check_draft(draft, self._references, self._uploads)
         write = _Write(reserve_seconds())
         error: MlflowToolError = DeadlineError("The time for one call is up (MLFLOW_MCP_TIMEOUT_SECONDS).")
         try:
@@ -125,7 +125,7 @@ class Recording:
         with stop_before_deadline(write.reserve / 4):
             await self._settle(write, checked)
         if write.outcome == tag_names.COMPLETE and write.run and write.experiment:
-            return Recorded(write.run, write.experiment, checked.key, files=checked.files)
+            return Recorded(write.run, write.experiment, checked.key, files=len(checked.uploads))
         raise IncompleteWriteError(_incomplete(write, checked, error)) from error
 
     async def _written(self, write: _Write, checked: CheckedDraft) -> Recorded:
@@ -144,7 +144,7 @@ class Recording:
             experiment,
             checked.key,
             existed=not write.done,
-            files=checked.files,
+            files=len(checked.uploads),
             created_experiment=write.created_experiment,
             near_experiments=await self._experiments.near(experiment.name) if write.created_experiment else "",
         )
@@ -208,6 +208,8 @@ class Recording:
             steps.append(("datasets", lambda: self._api.log_inputs(run.run_id, content.datasets)))
         for path, data in (content.artifacts or {}).items():
             steps.append((f"artifact {path}", lambda p=path, d=data: self._api.upload_artifact(run.run_id, p, d)))
+        for path, upload in checked.uploads.items():
+            steps.append((f"artifact {path}", lambda p=path, u=upload: self._send(run, p, u)))
         pieces = batches(content, run.start_time, last_tags={tag_names.STATE: tag_names.COMPLETE})
         for number, piece in enumerate(pieces, start=1):
             label = _BATCH + (f" (batch {number} of {len(pieces)})" if len(pieces) > 1 else "")
@@ -222,6 +224,9 @@ class Recording:
             # Last: as long as the tag is there, a repeated call knows that it has to end the run.
             steps.append(("the state", lambda: remove_missing(self._api, run.run_id)))
         return steps
+
+    async def _send(self, run: Run, path: str, upload: LocalUpload) -> None:
+        await self._uploads.send(run, path, upload)
 
     async def _settle(self, write: _Write, checked: CheckedDraft) -> None:
         """Ends or marks a run whose write stopped: now, or in the background if MLflow does not acknowledge it."""

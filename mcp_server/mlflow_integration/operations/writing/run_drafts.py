@@ -5,15 +5,14 @@ from __future__ import annotations
 import getpass
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Run
-from mcp_server.mlflow_integration.operations.files.uploads import read_uploads
+from mcp_server.mlflow_integration.operations.files.uploads import LocalUpload, Uploads, upload_names
 from mcp_server.mlflow_integration.operations.run_content import (
     RunContent,
     artifact_path,
@@ -53,7 +52,7 @@ class CheckedDraft:
     experiment: str
     run_name: str
     content: RunContent
-    """Without the tags that are set at creation; with the content of the files among its artifacts."""
+    """Without the tags that are set at creation."""
     first_tags: Mapping[str, str]
     """Set in the request that creates the run, so that they are never missing."""
     start_time: int
@@ -61,11 +60,11 @@ class CheckedDraft:
     key: str
     key_given: bool
     """True when the caller chose the key, so that an earlier call may have used it."""
-    files: int
-    """Uploaded files."""
+    uploads: Mapping[str, LocalUpload]
+    """Local files by artifact path."""
 
 
-async def check_draft(draft: RunDraft, references: References, upload_roots: Sequence[Path]) -> CheckedDraft:
+async def check_draft(draft: RunDraft, references: References, uploads: Uploads) -> CheckedDraft:
     """Raises: InvalidInputError: something in it would be refused by MLflow, contradicts itself, or may not be read."""
     start_time, end_time = _times(draft)
     if len(draft.run_name) > RUN_NAME_LIMIT:
@@ -75,9 +74,11 @@ async def check_draft(draft: RunDraft, references: References, upload_roots: Seq
     tags = writable_tags(draft.content.tags, description=draft.description or None)
     if draft.run_name and tags.get(tag_names.RUN_NAME, draft.run_name) != draft.run_name:
         raise InvalidInputError(f"run_name and the tag {tag_names.RUN_NAME} differ. Give one of them.")
-    files = read_uploads(draft.files, upload_roots)
-    artifacts = draft.content.artifacts or {}
-    need_separate_paths([*artifacts, *map(artifact_path, files)])
+    files = {
+        artifact_path(name): await uploads.checked(path)
+        for name, path in dict(zip(upload_names(draft.files), draft.files, strict=True)).items()
+    }
+    need_separate_paths([*(draft.content.artifacts or {}), *files])
     parent = await _parent(draft.parent_run, tags.pop(tag_names.PARENT_RUN, ""), references)
     first = {key: tags.pop(key) for key in (tag_names.NOTE, tag_names.RUN_NAME) if key in tags}
     if parent is not None:
@@ -85,13 +86,13 @@ async def check_draft(draft: RunDraft, references: References, upload_roots: Seq
     return CheckedDraft(
         experiment=draft.experiment,
         run_name=draft.run_name or first.get(tag_names.RUN_NAME, ""),
-        content=replace(draft.content, tags=tags, artifacts={**artifacts, **files}),
+        content=replace(draft.content, tags=tags),
         first_tags={tag_names.SOURCE_NAME: "mcp-server-mlflow", tag_names.USER: _user(), **first},
         start_time=start_time,
         ending=Ending(draft.status, end_time),
         key=draft.idempotency_key or uuid.uuid4().hex,
         key_given=bool(draft.idempotency_key),
-        files=len(files),
+        uploads=files,
     )
 
 
