@@ -60,33 +60,31 @@ def _sent(root: Path, path: str) -> Any:
         raise
 
 
-def receive_artifact() -> Any:
-    """Writes the body of the request as an artifact of a run, in pieces, whatever its size.
+def receiving(place_of: Callable[[str, str], tuple[Any, str]]) -> Callable[[], Any]:
+    """A function that writes the body of a request as an artifact of a run, in pieces, whatever its size.
 
-    In place of MLflow's own function of the same endpoint, which takes 10 MiB and follows links in the run's folder.
+    In place of MLflow's own for the same endpoint, which takes 10 MiB and follows links in the run's folder.
+    `place_of` gives the repository for a run and a path, and the path in it.
     """
-    flask: Any = import_module("flask")
-    handlers: Any = import_module("mlflow.server.handlers")
-    path = handlers.validate_path_is_safe(flask.request.args["path"])
-    run = handlers._get_tracking_store().get_run(flask.request.args["run_uuid"])
-    folder: tuple[str, ...] = ()
-    if handlers._is_servable_proxied_run_artifact_root(run.info.artifact_uri):
-        repository = handlers._get_artifact_repo_mlflow_artifacts()
-        folder = (run.info.experiment_id, run.info.run_id, "artifacts")
-    else:
-        repository = handlers._get_artifact_repo(run)
-    *above, name = (*folder, *PurePosixPath(path).parts)
-    root = getattr(repository, "artifact_dir", None)
-    if root is None:
-        _store_elsewhere(repository, above, name, flask.request.stream)
-    else:
+
+    def receive() -> Any:
+        flask: Any = import_module("flask")
+        path = flask.request.args["path"]
+        repository, path_there = place_of(flask.request.args["run_uuid"], path)
+        *above, name = PurePosixPath(path_there).parts
+        root = getattr(repository, "artifact_dir", None)
         try:
-            os.makedirs(root, exist_ok=True)
-            _write(Path(os.path.realpath(str(root))), above, name, flask.request.stream)
+            if root is None:
+                _store_elsewhere(repository, above, name, flask.request.stream)
+            else:
+                os.makedirs(root, exist_ok=True)
+                _write(Path(os.path.realpath(str(root))), above, name, flask.request.stream)
         except OSError as error:
             reason = error.strerror or "a part of its path is a link"
             return _refused(400, "INVALID_PARAMETER_VALUE", f"The artifact '{path}' cannot be written: {reason}.")
-    return flask.current_app.response_class(mimetype="application/json")
+        return flask.current_app.response_class(mimetype="application/json")
+
+    return receive
 
 
 def _write(root: Path, above: Sequence[str], name: str, stream: BinaryIO) -> None:

@@ -18,7 +18,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from mcp_server.mlflow_integration.local.artifact_files import guarded, receive_artifact
+from mcp_server.mlflow_integration.local.artifact_files import guarded, receiving
 from mcp_server.mlflow_integration.locate import LocalStore
 from mcp_server.mlflow_integration.locate.uris import sqlite_path
 
@@ -114,13 +114,24 @@ def open_server_store(store: LocalStore) -> None:
         handlers._send_artifact = guarded(handlers._send_artifact)
         # MLflow's own takes 10 MiB, held in memory.
         server: Any = import_module("mlflow.server")
-        server.upload_artifact_handler = handlers.catch_mlflow_exception(receive_artifact)
+        server.upload_artifact_handler = handlers.catch_mlflow_exception(receiving(_artifact_place))
     _serve_proxied_artifacts(store)
     # MLflow tells its child processes through the environment; there the URI would pass for the user's setting.
     with _environment_kept(*_URI_VARIABLES):
         handlers.initialize_backend_stores(store.tracking_uri, store.registry_uri, _artifact_root(store))
     if store.read_only:
         _refuse_writes()
+
+
+def _artifact_place(run_id: str, path: str) -> tuple[Any, str]:
+    """The repository that holds an artifact of a run, and the path in it. Raises: MlflowException: as its handlers."""
+    handlers: Any = import_module("mlflow.server.handlers")
+    path = handlers.validate_path_is_safe(path)
+    run = handlers._get_tracking_store().get_run(run_id)
+    if handlers._is_servable_proxied_run_artifact_root(run.info.artifact_uri):
+        proxied = f"{run.info.experiment_id}/{run.info.run_id}/artifacts/{path}"
+        return handlers._get_artifact_repo_mlflow_artifacts(), proxied
+    return handlers._get_artifact_repo(run), path
 
 
 def close_server_store() -> None:
