@@ -31,6 +31,8 @@ class Outcome:
     """What was raised when it ran as written; for a shell block, why it cannot run here."""
     ours: bool = False
     """Whether this package was loaded when that was raised; False: MLflow alone refused."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of Python and of the packages that it was run with."""
 
 
 def kept() -> dict[str, Outcome]:

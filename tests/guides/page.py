@@ -24,8 +24,14 @@ _INTRODUCTION: Final = """\
 The five guides that this Python API was made for are in [tests/guides/texts](../tests/guides/texts). Each of their
 {count} code blocks was run from its own text, and this page is made from what happened: `python -m
 tests.guides.measure` and `python -m tests.guides.measure_shell` run all of them, `python -m tests.guides.page` writes
-this page. The tests run those blocks again that need nothing beside MLflow. A block whose text changes has no outcome
-until it is run again.
+this page. A block whose text changes has no outcome until it is run again.
+
+A Python block runs as `python block.py` in a new interpreter and an empty folder: what it is given, its text, and a
+check of what it did. Where it has several settings, the first is run that way, and the others in a process forked from
+one that has imported MLflow. With `compat` the import on top and `mcp-server-mlflow run block.py` both have to work,
+and a block that runs as written runs with `compat` as well. {versions}
+
+The tests run those blocks again that need only packages which install in seconds, forked, and a sample as scripts.
 
 {summary}
 
@@ -61,6 +67,7 @@ def page() -> str:
     introduction = _INTRODUCTION.format(
         count=len(blocks()),
         summary=_summary(kept),
+        versions=_versions(kept),
         as_written=AS_WRITTEN.capitalize(),
         with_compat="With `compat`",
         with_substitution=WITH_SUBSTITUTION.capitalize(),
@@ -104,6 +111,11 @@ def compat_page() -> str:
     """The text of docs/compat.md."""
     rows = [f"| {_escaped(one.before)} | {_escaped(one.now)} | {_escaped(one.replacement)} |" for one in ADAPTATIONS]
     return _COMPAT.format(rows="\n".join(rows))
+
+
+def _versions(kept: dict[str, Outcome]) -> str:
+    found = sorted({pair for one in kept.values() for pair in one.versions.items()}, key=lambda pair: pair[0].lower())
+    return f"Versions: {', '.join(' '.join(pair) for pair in found)}."
 
 
 def _summary(kept: dict[str, Outcome]) -> str:

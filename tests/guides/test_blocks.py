@@ -11,14 +11,19 @@ import pytest
 
 from . import outcomes, page
 from .blocks import Block, blocks
-from .catalogue import CATALOGUE, NAMED
-from .executor import COMPAT, PLAIN, SUBSTITUTED, Place, empty_database, missing, run_forked
-from .executor import request as request_for
+from .catalogue import CATALOGUE, NAMED, NOTHING
+from .executor import Runner, empty_database, missing, run_forked, run_script
+from .requests import COMPAT, PLAIN, RUN, SUBSTITUTED, Place, Result
+from .requests import request as request_for
 from .shell_catalogue import SHELL_CATALOGUE
 
 PYTHON = {one.name: one for one in blocks() if one.language == "python"}
 
 MODES = {outcomes.AS_WRITTEN: PLAIN, outcomes.WITH_COMPAT: COMPAT, outcomes.WITH_SUBSTITUTION: SUBSTITUTED}
+
+
+FRESH = (("0.14", NOTHING, PLAIN), ("1.17", NOTHING, PLAIN), ("2.17", NOTHING, COMPAT), ("3.7", NOTHING, RUN))
+"""Guide 0's functions without any configuration, a mock tracker, and both forms of `compat`."""
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +51,13 @@ def test_a_block_does_what_the_page_says(name: str, empty: str, tmp_path: Path, 
     if mode := MODES.get(kept.outcome):
         result = _run(PYTHON[name], setting, mode, place)
         assert result.ok, f"{result.error}\n{result.trace}"
+
+
+@pytest.mark.parametrize(("name", "setting", "mode"), FRESH)
+def test_a_block_runs_as_a_script_of_its_own(name: str, setting: str, mode: str, tmp_path: Path):
+    """`python block.py` in a new interpreter and an empty folder: a sample, because each takes seconds."""
+    result = _run(PYTHON[name], setting, mode, Place(tmp_path, quick=True), run_script)
+    assert result.ok, f"{result.error}\n{result.trace}"
 
 
 def test_every_block_is_run_and_its_outcome_is_that_of_its_text():
@@ -76,5 +88,5 @@ def test_what_mlflow_refuses_is_refused_without_this_package():
     assert [one.name for one in proved if one.ours] == []
 
 
-def _run(one: Block, setting: str, mode: str, place: Place):
-    return run_forked(request_for(one, setting, mode, place))
+def _run(one: Block, setting: str, mode: str, place: Place, runner: Runner = run_forked) -> Result:
+    return runner(request_for(one, setting, mode, place))

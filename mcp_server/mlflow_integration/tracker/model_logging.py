@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
-import tempfile
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp_server.errors import InvalidInputError, NotFoundError
-from mcp_server.mlflow_integration import tags as tag_names
+from mcp_server.mlflow_integration.tracker import models_in_artifacts
 from mcp_server.mlflow_integration.tracker.active_run import as_active_run
 from mcp_server.mlflow_integration.tracker.server_probe import is_before_3
 from mcp_server.mlflow_integration.tracker.store import Store, import_mlflow
@@ -41,6 +38,8 @@ _FLAVOR_OF: Final = {
 }
 """Top-level package of a model's class, or of the nearest base class, to the module under `mlflow`."""
 
+_RUN_MODEL: Final = re.compile(r"runs:/(?P<run_id>[^/]+)/(?P<path>.+)")
+
 
 def log_model(
     store: Store,
@@ -65,7 +64,7 @@ def log_model(
         arguments = {first: model, **_defaults(module, chosen, model, options), **options}
     with as_active_run(store, run, exclusive=True):
         if is_before_3(store.server_version):
-            return _log_among_artifacts(store.client(), run, module, name.strip("/"), arguments)
+            return models_in_artifacts.log(store.client(), run, module, name.strip("/"), arguments)
         return module.log_model(**arguments, name=model_name(name))
 
 
@@ -110,9 +109,14 @@ def register(store: Store, model_uri: str, name: str, tags: Mapping[str, Any] | 
 
     Raises: NotFoundError: the run of a `runs:/` URI has no such model; nothing was registered.
     """
+    uri = _resolved(store, model_uri)
+    of_run = _RUN_MODEL.fullmatch(uri)
+    if of_run and is_before_3(store.server_version):
+        path = of_run["path"].strip("/")
+        return models_in_artifacts.register(store.client(), of_run["run_id"], path, name, tags)
     mlflow = import_mlflow()
     with as_active_run(store, exclusive=True):
-        return mlflow.register_model(_resolved(store, model_uri), name, tags=dict(tags or {}) or None)
+        return mlflow.register_model(uri, name, tags=dict(tags or {}) or None)
 
 
 def logged_model(client: Any, run_id: str, path: str) -> LoggedModel | None:
@@ -135,7 +139,7 @@ def _resolved(store: Store, model_uri: str) -> str:
 
     MLflow does the same, but only after it has made the registered model, which would stay behind empty.
     """
-    match = re.fullmatch(r"runs:/(?P<run_id>[^/]+)/(?P<path>.+)", model_uri)
+    match = _RUN_MODEL.fullmatch(model_uri)
     if match is None:
         return model_uri
     client: Any = store.client()
@@ -144,30 +148,13 @@ def _resolved(store: Store, model_uri: str) -> str:
     if found is not None:
         return f"models:/{found.model_id}"
     # MLflow 2 kept models among the artifacts of the run.
-    if any(file.path == f"{path}/MLmodel" for file in client.list_artifacts(run_id, path)):
+    if models_in_artifacts.exists(client, run_id, path):
         return model_uri
     names = {str(model.name) for model in _logged_models(client, run_id)}
     listed = f"It logged: {', '.join(sorted(names))}." if names else "It logged none; log_model(model, name=...) does."
     raise NotFoundError(
         f"Run {run_id} has no model '{path}', so nothing was registered.{did_you_mean(path, names)} {listed}"
     )
-
-
-def _log_among_artifacts(client: Any, run: Run, module: ModuleType, path: str, arguments: dict[str, Any]) -> ModelInfo:
-    """Log a model as MLflow 2 does, to a server that has no logged models."""
-    registered_name = arguments.pop("registered_model_name", None)
-    run_id = run.info.run_id
-    model = import_module("mlflow.models").Model(artifact_path=path, run_id=run_id)
-    with tempfile.TemporaryDirectory() as folder:
-        local = str(Path(folder) / "model")
-        module.save_model(**arguments, path=local, mlflow_model=model)
-        client.log_artifacts(run_id, local, path)
-    # Where the UI of MLflow 2 looks for the models of a run.
-    history = json.loads(run.data.tags.get(tag_names.LOGGED_MODELS, "[]"))
-    client.set_tag(run_id, tag_names.LOGGED_MODELS, json.dumps([*history, model.get_tags_dict()]))
-    if registered_name:
-        import_mlflow().register_model(f"runs:/{run_id}/{path}", registered_name)
-    return model.get_model_info()
 
 
 def _defaults(module: ModuleType, flavor: str, model: Any, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,8 @@ def server_version(location: Location, settings: Settings) -> str:
     version = text if re.match(r"\d+\.\d+", text) else ""
     if is_before_3(version):
         logger.warning(
-            "MLflow %s answers at %s. It has no logged models: log_model keeps models among the artifacts of the run.",
+            "MLflow %s answers at %s. It has no logged models: a tracker's log_model keeps models among the artifacts "
+            "of the run, and MLflow's own log_model needs MLflow 3 there.",
             version,
             location.shown_uri,
         )
