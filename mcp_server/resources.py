@@ -38,7 +38,7 @@ def _register(to: MCPServer[Any], tracker: Tracker, trackers: Trackers) -> None:
         return dumps(answer(marked(record, tracker.name), uris.RESOURCE_LIMIT)[1])
 
     async def server_info() -> str:
-        return json(await server.get_server_info(engine, trackers))
+        return json(await server.get_server_info(engine, tracker.policy, trackers))
 
     async def experiment(experiment_id: str) -> str:
         return json(await _experiment(engine, experiment_id))

@@ -441,3 +441,15 @@ async def test_every_store_keeps_the_policy(engine: Engine, name: Any, tmp_path:
     assert model["aliases"] == {"champion": GOOD}
     assert [row[0] for row in model["versions"]["rows"]] == [BAD, GOOD]
     assert before["metrics"]["accuracy"] == 0.5
+
+
+async def test_an_agent_can_read_what_the_policy_requires_before_it_tries(mock_engine: Engine, tmp_path: Path):
+    async with guarded(mock_engine, tmp_path, allowed_folders=(tmp_path,)) as (agent, _):
+        info = await agent.ask("get_server_info")
+    assert info["promotion_policy"] == [
+        "churn* (champion): metrics.accuracy >= 0.85; metrics.accuracy > champion + 0.005; tags.reviewed = 'yes'; "
+        "tag reviewed is protected; ended runs are protected",
+        "fraud (champion): metrics.accuracy > prod",
+        "prices (production): a person agrees",
+    ]
+    assert (info["confirm"], info["allowed_folders"]) == ("never", [str(tmp_path)])

@@ -11,8 +11,9 @@ from mcp_server import __version__
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.mlflow_integration.operations.status import ConnectionStatus, connection_status
 from mcp_server.mlflow_integration.operations.ui_address import PAGES_ELSEWHERE
+from mcp_server.promotion_policy import PromotionPolicy
 from mcp_server.rendering import Record, Table
-from mcp_server.tools._context import AllTrackers, OneEngine
+from mcp_server.tools._context import AllTrackers, OneEngine, Policy
 from mcp_server.tracker_settings import own_words
 from mcp_server.trackers import Trackers
 
@@ -20,7 +21,7 @@ OTHERS_SECONDS: Final = 3.0
 """How long the answer about one tracker waits for the others."""
 
 
-async def get_server_info(engine: OneEngine, trackers: AllTrackers) -> Record:
+async def get_server_info(engine: OneEngine, policy: Policy, trackers: AllTrackers) -> Record:
     """Show which MLflow this is, why it was chosen, whether it answers, its version, and what is allowed here."""
     here = engine.settings.tracker
     answers: dict[str, ConnectionStatus] = {}
@@ -43,11 +44,28 @@ async def get_server_info(engine: OneEngine, trackers: AllTrackers) -> Record:
             "url": url,
             "default_experiment": engine.settings.experiment_name,
             "read_only": engine.settings.read_only,
+            "toolsets": list(engine.settings.toolsets),
+            "confirm": engine.settings.confirm,
+            "promotion_policy": _rules(policy),
+            "allowed_folders": [str(folder) for folder in engine.settings.allowed_folders],
+            "timeout_seconds": engine.settings.timeout_seconds,
             "server_version": __version__,
             "trackers": _table(trackers, answers) if trackers.several else None,
         },
         hint=own_words(PAGES_ELSEWHERE, engine.settings) if engine.location.ui_url and not url else "",
     )
+
+
+def _rules(policy: PromotionPolicy) -> list[str]:
+    """What each rule is about and which gates it requires, one line each."""
+    rules: list[str] = []
+    for rule in policy.policies:
+        parts = [gate.text for gate in rule.required]
+        parts += ["a person agrees"] if rule.confirm else []
+        parts += [f"tag {tag} is protected" for tag in rule.protected_tags]
+        parts += ["ended runs are protected"] if rule.protected_metrics else []
+        rules.append(f"{', '.join(rule.model)} ({', '.join(rule.alias)}): {'; '.join(parts)}")
+    return rules
 
 
 async def _ask(engine: Engine, answers: dict[str, ConnectionStatus], seconds: float) -> None:
