@@ -22,6 +22,7 @@ CORE = (
     "tests/test_registry.py",
     "tests/test_malformed_replies.py",
     "tests/tracker/test_tracker.py",
+    "tests/tracker/test_compat.py",
 )
 
 NEWEST_ONLY = ("--deselect", "tests/test_in_process.py::test_the_shipped_template_is_small_and_of_the_installed_mlflow")

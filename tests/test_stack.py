@@ -159,6 +159,16 @@ def test_compose_is_the_stack_of_the_guides():
     assert "--app-name=basic-auth" in command and "--artifacts-destination=s3://mlflow-artifacts" in command
     assert any(argument.startswith("--allowed-hosts=") for argument in command)
     assert [name for name, service in services.items() if "ports" in service] == ["mlflow"]
+    assert services["postgres"]["image"] == "postgres:17"
+    assert services["postgres"]["volumes"] == ["database:/var/lib/postgresql/data"]
+    for name in ("storage", "bucket"):
+        # MinIO's images are no longer on Docker Hub; those that are left have no curl.
+        assert re.fullmatch(r"quay\.io/minio/(minio|mc):RELEASE\.[0-9TZ-]+", services[name]["image"])
+    assert services["storage"]["healthcheck"]["test"] == ["CMD", "mc", "ready", "local"]
+    assert services["mlflow"]["depends_on"] == {
+        "postgres": {"condition": "service_healthy"},
+        "bucket": {"condition": "service_completed_successfully"},
+    }
     assert services["mlflow"]["environment"]["AWS_SECRET_ACCESS_KEY"]
     assert "AWS_SECRET_ACCESS_KEY" not in services["mcp"]["environment"]
 
