@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,12 +61,12 @@ class Request:
     folder: Path
     """Its own working folder."""
     parts: tuple[Part, ...]
-    environment: dict[str, str]
-    files: dict[str, str]
-    hosts: dict[str, list[Any]]
     mode: str
-    database: str
-    quick: bool
+    environment: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    hosts: dict[str, list[Any]] = field(default_factory=dict)
+    database: str = ""
+    quick: bool = False
 
     @property
     def compat(self) -> bool:

@@ -15,6 +15,7 @@ import pytest
 
 from mcp_server.mlflow_integration.tracker.mlflow2 import adaptations
 from tests.guides import executor
+from tests.guides.requests import BLOCK, COMPAT, PLAIN, PRELUDE, Part, Request, Result
 
 MLFLOW = tuple(int(part) for part in version("mlflow").split(".")[:2])
 
@@ -29,27 +30,18 @@ LINEAR = (
 def script(tmp_path: Path, store: str):
     """Runs a text in a new process and returns what it wrote to stdout and stderr."""
 
-    def run(text: str, *, compat: bool = True) -> tuple[executor.Result, str]:
+    def run(text: str, *, compat: bool = True) -> tuple[Result, str]:
         folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
-        given = {
-            "name": "script",
-            "folder": str(folder),
-            "result": str(folder / "result.json"),
-            "log": str(folder / "log"),
-            "environment": {},
-            "files": {},
-            "database": executor.empty_database(folder / "empty.db"),
-            "hosts": {},
-            "compat": compat,
-            "quick": True,
-            "prelude": "import mlflow\nfrom mlflow import MlflowClient\n",
-            "text": [{"before": "", "text": text}],
-            "check": "",
-            "forget_address": False,
-        }
-        result = executor.run_forked(given)
-        return result, (folder / "log").read_text()
+        given = Request(
+            name="script",
+            folder=folder / "work",
+            parts=(Part(PRELUDE, "import mlflow\nfrom mlflow import MlflowClient\n"), Part(BLOCK, text)),
+            mode=COMPAT if compat else PLAIN,
+            database=executor.empty_database(folder / "empty.db"),
+            quick=True,
+        )
+        return executor.run_forked(given), given.beside("log").read_text()
 
     return run
 
