@@ -134,6 +134,14 @@ class PromotionPolicy(BaseModel):
                 "promote_model and rollback_model move it, through the gates."
             )
 
+    def protects(self, tag: str) -> bool:
+        """Whether this server never writes the tag."""
+        return any(matches(tag, pattern) for rule in self.policies for pattern in rule.protected_tags)
+
+    def copies_need_person(self, model: str) -> bool:
+        """Whether only a person may let a version of this model in from another MLflow."""
+        return any(rule.confirm for rule in self.policies if rule.is_for(model))
+
     def need_unprotected(self, tags: Iterable[str]) -> None:
         """Raises: InvalidInputError: one of the tags is protected, on whatever run or model it is."""
         for key in tags:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mcp_server.errors import InvalidInputError, SettingsError
 from mcp_server.mlflow_integration.engine import Engine, open_engine
+from mcp_server.mlflow_integration.operations.writing.key_locks import KeyLocks
 from mcp_server.promotion_policy import PromotionPolicy, read_policy
 from mcp_server.redaction import remember
 from mcp_server.settings import Settings, variable_of
@@ -34,6 +35,8 @@ class Trackers:
     """All of them, the default first."""
 
     all: tuple[Tracker, ...]
+    copying: KeyLocks = field(default_factory=KeyLocks)
+    """One copy of a model version at a time."""
 
     @classmethod
     def over(cls, engines: Sequence[Engine]) -> Trackers:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from mcp_server.errors import UnreachableError
-from mcp_server.mlflow_integration.rest.transport import Method, Params, Reply, Transport
+from mcp_server.mlflow_integration.rest.transport import (
+    Method,
+    Params,
+    Reply,
+    StreamedReply,
+    Transport,
+    UploadBody,
+)
 
 
 class FaultyTransport:
@@ -44,6 +52,34 @@ class FaultyTransport:
         if fails:
             raise UnreachableError("The connection was lost.")
         return reply
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, params: Params | None = None, headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[StreamedReply]:
+        """A reading: whether it was carried out makes no difference."""
+        self._count()
+        async with self._beneath.stream(path, params=params, headers=headers) as reply:
+            yield reply
+
+    @property
+    def takes_large_artifacts(self) -> bool:
+        return self._beneath.takes_large_artifacts
+
+    async def upload(self, method: Method, path: str, body: UploadBody, *, params: Params | None = None) -> Reply:
+        """Lost before the body is sent, or when all of it has arrived."""
+        lost_before = not self._carried_out or self.requests + 1 != self._fail_at
+        self._count(lost_before)
+        reply = await self._beneath.upload(method, path, body, params=params)
+        if self.requests == self._fail_at:
+            raise UnreachableError("The connection was lost.")
+        return reply
+
+    def _count(self, fails: bool = True) -> None:
+        self.requests += 1
+        gone = self._for_good and 0 < self._fail_at < self.requests
+        if gone or (fails and self.requests == self._fail_at):
+            raise UnreachableError("The connection was lost.")
 
     def warm_up(self) -> None:
         self._beneath.warm_up()

@@ -15,6 +15,7 @@ from mcp_server.tools import (
     analysis,
     artifact_transfers,
     artifacts,
+    copying,
     diagnosis,
     experiments,
     exports,
@@ -27,7 +28,7 @@ from mcp_server.tools import (
     sweeps,
     waiting,
 )
-from mcp_server.tools._define import Definition, changes, destroys, reads, writes
+from mcp_server.tools._define import Definition, changes, copies, destroys, reads, writes
 
 TOOLSETS: Final[dict[str, tuple[Definition, ...]]] = {
     "experiments": (
@@ -72,6 +73,7 @@ TOOLSETS: Final[dict[str, tuple[Definition, ...]]] = {
         changes(registry.update_model),
         changes(promotion.promote_model, ask=promotion.ask_promotion),
         changes(promotion.rollback_model, idempotent=False, ask=promotion.ask_rollback),
+        copies(copying.copy_model, ask=copying.ask_copy),
         destroys(registry.delete_model, ask=registry.ask_delete),
     ),
     "server": (reads(server.get_server_info),),

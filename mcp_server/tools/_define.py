@@ -51,6 +51,12 @@ def changes(function: Callable[..., Any], *, idempotent: bool = True, ask: Ask |
     return Definition(function, _hints(read_only=False, destructive=True, idempotent=idempotent), ask)
 
 
+def copies(function: Callable[..., Any], *, ask: Ask) -> Definition:
+    """Adds to one tracker what another one has; repeated, it adds nothing. Exists only with several trackers."""
+    hints = _hints(read_only=False, destructive=False, idempotent=True)
+    return Definition(function, hints, ask, between_trackers=True)
+
+
 def destroys(function: Callable[..., Any], *, ask: Ask) -> Definition:
     """Deletes, though it may be possible to restore it. Runs only after somebody agreed to what `ask` returns.
 

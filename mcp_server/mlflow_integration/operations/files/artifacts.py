@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -14,8 +15,10 @@ from mcp_server.mlflow_integration.entities import Artifact, LoggedModel, ModelV
 from mcp_server.mlflow_integration.operations.models.registry import Registry
 from mcp_server.mlflow_integration.operations.run_content import artifact_path
 from mcp_server.mlflow_integration.operations.searching.references import References
+from mcp_server.mlflow_integration.operations.threads import off_the_loop
 from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactContent, ArtifactRoot, ArtifactsApi
-from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
+from mcp_server.mlflow_integration.rest.tracking_api import UPLOAD_LIMIT, TrackingApi
+from mcp_server.mlflow_integration.rest.transport import UploadBody
 from mcp_server.suggestions import did_you_mean
 from mcp_server.untrusted import shown
 
@@ -167,6 +170,29 @@ class Artifacts:
         part = _part(first, length, last_bytes)
         async with self._api.open(found.place.root, path, part=part) as content:
             yield content
+
+    def need_room(self, run: Run, path: str, size: int) -> None:
+        """Raises: UnsupportedError: the artifacts of this run take no file of this size."""
+        if not self._api.takes_large(run) and not 0 < size <= UPLOAD_LIMIT:
+            raise UnsupportedError(
+                f"'{path}' has {size:,} bytes; MLflow accepts 1 to {UPLOAD_LIMIT:,} for runs whose artifacts are not "
+                "stored by the tracking server. Nothing was written.",
+                carried_out=False,
+            )
+
+    async def upload(self, run: Run, path: str, body: UploadBody) -> None:
+        """Writes one artifact of a run, in pieces if it is large.
+
+        Raises: UnsupportedError: as `need_room`. InvalidInputError: MLflow would not keep it among its own artifacts.
+        """
+        self._need_trusted(run.artifact_uri, f"{run.run_id}/artifacts")
+        self.need_room(run, path, body.size)
+        if 0 < body.size <= UPLOAD_LIMIT:
+            # Repeated when the connection is lost, which a body that is read once cannot be.
+            content = await off_the_loop(lambda: b"".join(iter(partial(body.read, UPLOAD_LIMIT), b"")))
+            await self._tracking_api.upload_artifact(run.run_id, artifact_path(path), content)
+        else:
+            await self._api.upload_large(run, artifact_path(path), body)
 
     async def walk(self, place: ArtifactPlace, path: str, *, after: str, limit: int) -> ArtifactPage:
         """The next `limit` files of a folder and of those below it, by path, beginning behind `after`.

@@ -135,6 +135,35 @@ class Registering:
         known = await self._known_model(to_model)
         return await self._create_version(to_model, known, _as_source(version), version.description, tags)
 
+    async def copied(self, name: str, key: str) -> ModelVersion | None:
+        """The version that a copy from another MLflow made, by the key of the copy; the first of several."""
+        model = await self._known_model(name)
+        token, found = "", list[ModelVersion]()
+        while model:
+            page = await self._api.search_model_versions(
+                f"name = {quoted(model.name)}", max_results=_VERSIONS_PER_PAGE, page_token=token
+            )
+            found += [version for version in page.items if version.tags.get(tag_names.COPY_KEY) == key]
+            token = page.next_page_token
+            if not token:
+                break
+        return min(found, key=lambda version: int(version.version), default=None)
+
+    async def register_copy(
+        self, name: str, key: str, source: ModelSource, description: str, tags: Mapping[str, str]
+    ) -> Registered:
+        """Makes a version of a model whose files were copied here, once for a key whoever else does the same now."""
+        if existing := await self.copied(name, key):
+            return Registered(existing, existed=True)
+        known = await self._known_model(name)
+        tags = {**tags, tag_names.COPY_KEY: key}
+        made = await self._create_version(name, known, source, description, tags)
+        first = await self.copied(made.version.name, key)
+        if first is None or first.version == made.version.version:
+            return made
+        await self._api.delete_model_version(made.version.name, made.version.version)
+        return Registered(first, existed=True)
+
     # Deleting
 
     async def deletion(self, name: str, *, version: str = "", alias: str = "") -> Deletion:

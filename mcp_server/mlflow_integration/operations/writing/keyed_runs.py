@@ -43,10 +43,11 @@ def stored_key(key: str) -> str:
 
 
 class KeyedRuns:
-    """Finds and creates runs by their idempotency key."""
+    """Finds and creates runs by their idempotency key, which stands in the tag of this name."""
 
-    def __init__(self, api: TrackingApi) -> None:
+    def __init__(self, api: TrackingApi, tag: str = tag_names.REQUEST_KEY) -> None:
         self._api = api
+        self._tag = tag
 
     async def find(self, experiment_id: str, key: str) -> Run | None:
         """The run of a key, None when there is none; all others of the key are superseded and deleted.
@@ -74,7 +75,7 @@ class KeyedRuns:
 
         Raises: TrackingServerError: `carried_out` is False when there certainly is no run.
         """
-        all_tags = {**tags, tag_names.REQUEST_KEY: stored_key(key), tag_names.STATE: tag_names.WRITING}
+        all_tags = {**tags, self._tag: stored_key(key), tag_names.STATE: tag_names.WRITING}
         for attempt in range(1, _CREATE_ATTEMPTS + 1):
             try:
                 made = await self._api.create_run(experiment_id, name, start_time, all_tags)
@@ -93,10 +94,10 @@ class KeyedRuns:
     async def _with_key(self, experiment_id: str, key: str) -> list[Run]:
         tag = stored_key(key)
         page = await self._api.search_runs(
-            [experiment_id], filter_string=f"tags.`{tag_names.REQUEST_KEY}` = {quoted(tag)}", max_results=100
+            [experiment_id], filter_string=f"tags.`{self._tag}` = {quoted(tag)}", max_results=100
         )
         # MySQL compares without regard to case.
-        runs = [run for run in page.items if run.tags.get(tag_names.REQUEST_KEY) == tag]
+        runs = [run for run in page.items if run.tags.get(self._tag) == tag]
         for run in runs:
             if run.settled == tag_names.SUPERSEDED:  # Whoever wrote that ended before it deleted the run.
                 await self._api.delete_run(run.run_id)

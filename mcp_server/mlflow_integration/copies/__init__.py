@@ -1,0 +1,1 @@
+"""Model versions copied from one MLflow to another."""
