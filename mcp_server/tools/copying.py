@@ -88,7 +88,7 @@ async def copy_model(
             "metrics": len(source.metrics),
             "params": len(source.params),
             "tags_left_out": left_out,
-            "url": target.engine.registry.model_url(made.name, made.version),
+            "url": await target.engine.registry.model_url(made.name, made.version),
         },
         hint=hint or created_hint(copied.registered),
     )
