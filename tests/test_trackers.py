@@ -101,7 +101,7 @@ async def test_the_argument_appears_in_every_tool_and_only_with_several_trackers
     """Otherwise the list is what it always was."""
     lists: dict[str, dict[str, Any]] = {}
     for trackers in ("", "only=http://127.0.0.1:9", ADDRESSES):
-        async with connected(trackers, toolsets="all") as (agent, _):
+        async with connected(trackers, toolsets="all", tracking_uri="http://127.0.0.1:9") as (agent, _):
             tools = (await agent.client.list_tools()).tools
         lists[trackers] = {tool.name: tool.model_dump(mode="json", by_alias=True) for tool in tools}
     one, alone, several = lists.values()
