@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,14 @@ from mcp.shared.exceptions import MCPError
 
 from mcp_server.errors import ConflictError, IncompleteWriteError, InvalidInputError, MlflowToolError
 from mcp_server.mlflow_integration import tags as tag_names
+from mcp_server.mlflow_integration.copies.arriving_body import ArrivingBody
 from mcp_server.mlflow_integration.copies.model_copies import CopyOrder, ModelCopies
 from mcp_server.mlflow_integration.copies.sources import CopySource, files_of, read_source
 from mcp_server.mlflow_integration.engine import Engine, engine_over
 from mcp_server.mlflow_integration.entities import Artifact, Run
 from mcp_server.mlflow_integration.operations.files.artifacts import ArtifactPage, ArtifactPlace, FoundArtifact
-from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactRoot
-from mcp_server.mlflow_integration.rest.http_transport import HttpTransport
+from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactContent, ArtifactRoot, ArtifactsApi
+from mcp_server.mlflow_integration.rest.tracking_api import UPLOAD_LIMIT
 from mcp_server.mlflow_integration.rest.transport import STREAM_PIECE
 from mcp_server.trackers import Trackers
 from tests.conftest import Agent
@@ -280,47 +281,83 @@ async def test_what_somebody_puts_into_an_unfinished_copy_does_not_become_a_vers
             assert await contents(pair.target, model) == expected
 
 
-async def test_large_files_go_from_server_to_server_in_pieces(
+@pytest.mark.parametrize("target", ["staging", "dev"])
+async def test_large_files_go_from_store_to_store_in_pieces(
+    target: str, mlflow_server: str, name: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+):
+    """Beyond what MLflow takes in one request, and never whole in memory; empty files too."""
+    model, read = name("churn"), list[int]()
+    size = UPLOAD_LIMIT + 1_000_000
+    async with connected(f"prod={mlflow_server},staging={mlflow_server},dev=mock") as (agent, opened):
+        await a_large_version(agent, opened.get("prod").engine, model, size)
+        read_piece = ArrivingBody.read
+
+        def counted(self: ArrivingBody, size: int = -1, /) -> bytes:
+            piece = read_piece(self, size)
+            read.append(len(piece))
+            return piece
+
+        monkeypatch.setattr(ArrivingBody, "read", counted)
+        arguments = {"from_tracker": "prod", "to_tracker": target, "to_model": f"{model}-copy"}
+        copied = await agent.ask("copy_model", name=model, version="1", **arguments)
+        assert await contents(opened.get(target).engine, f"{model}-copy") == await contents(
+            opened.get("prod").engine, model
+        )
+    assert (copied["files"], copied["size_bytes"]) == (3, size + len(MLMODEL))
+    assert sum(read) == copied["size_bytes"] and max(read) <= STREAM_PIECE
+
+
+async def a_large_version(agent: Agent, engine: Engine, name: str, size: int) -> None:
+    """With a file of `size` bytes and an empty one, in the tracker `prod`."""
+    logged = await agent.ask("log_run", experiment=name, artifacts={"model/MLmodel": MLMODEL}, tracker="prod")
+    run = await engine.api.get_run(logged["run_id"])
+    for path, data in {"weights.bin": bytes(size), "code/__init__.py": b""}.items():
+        body = ArrivingBody(path, len(data), _pieces(data))
+        await engine.artifacts.upload(run, f"model/{path}", body)
+    await agent.ask("register_model", name=name, run=logged["run_id"], tracker="prod")
+
+
+async def _pieces(data: bytes) -> AsyncGenerator[bytes]:
+    for start in range(0, len(data), STREAM_PIECE):
+        yield data[start : start + STREAM_PIECE]
+
+
+async def test_a_file_that_the_target_does_not_take_is_refused_before_anything_is_written(
     mlflow_server: str, name: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ):
-    """Beyond what MLflow takes in one request, and never whole in memory; a local store refuses before it writes."""
-    model, pieces = name("churn"), list[int]()
-    async with connected(f"prod={mlflow_server},staging={mlflow_server},dev=mock") as (agent, opened):
-        logged = await agent.ask("log_run", experiment=model, artifacts={"model/MLmodel": MLMODEL}, tracker="prod")
-        source = opened.get("prod").engine
-        run = await source.api.get_run(logged["run_id"])
-
-        async def large() -> AsyncGenerator[bytes]:
-            for number in range(24):
-                yield bytes([number]) * 512 * 1024
-
-        await source.artifacts.upload(run, "model/weights.bin", large(), 12 * 1024**2)
-        await source.artifacts.upload(run, "model/code/__init__.py", _nothing(), 0)
-        await agent.ask("register_model", name=model, run=logged["run_id"], tracker="prod")
+    """A server whose artifacts are elsewhere takes 10 MiB."""
+    model = name("churn")
+    async with connected(f"prod={mlflow_server},dev=mock") as (agent, opened):
+        await a_large_version(agent, opened.get("prod").engine, model, 1)
+        monkeypatch.setattr(ArtifactsApi, "takes_large", lambda *_: False)
         refusal = await agent.refusal("copy_model", name=model, version="1", from_tracker="prod", to_tracker="dev")
-        upload = HttpTransport.upload
-
-        async def watched(self: HttpTransport, path: str, arriving: AsyncIterator[bytes], *, size: int) -> Any:
-            async def counted() -> AsyncGenerator[bytes]:
-                async for piece in arriving:
-                    pieces.append(len(piece))
-                    yield piece
-
-            return await upload(self, path, counted(), size=size)
-
-        monkeypatch.setattr(HttpTransport, "upload", watched)
-        arguments = {"from_tracker": "prod", "to_tracker": "staging", "to_model": f"{model}-copy"}
-        copied = await agent.ask("copy_model", name=model, version="1", **arguments)
-        same = await agent.ask("compare_artifacts", run=f"models:/{model}/1", other=f"models:/{model}-copy/1")
         left = await agent.rows("search_runs", tracker="dev")
-    assert (copied["files"], copied["size_bytes"], same["same"]) == (3, 12 * 1024**2 + len(MLMODEL), 3)
-    assert sum(pieces) == copied["size_bytes"] and max(pieces) <= STREAM_PIECE
-    assert "takes files of 1 to 10,485,760 bytes" in refusal and left == []
+    assert "'code/__init__.py' has 0 bytes; MLflow accepts 1 to 10,485,760" in refusal
+    assert left == []
 
 
-async def _nothing() -> AsyncGenerator[bytes]:
-    return
-    yield b""
+@pytest.mark.parametrize("size", [9, 11])
+async def test_a_file_that_changes_while_it_is_copied_stops_the_copy(
+    size: int, mlflow_server: str, name: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+):
+    """Shorter or longer than its listing said."""
+    model = name("churn")
+    async with connected(f"dev=mock,prod={mlflow_server}") as (agent, opened):
+        await a_small_version(agent, model, "dev")
+        pair = await Pair.of(opened, "dev", "prod", model)
+
+        @asynccontextmanager
+        async def other(*_: Any, **__: Any) -> AsyncGenerator[ArtifactContent]:
+            yield ArtifactContent(0, size, _pieces(bytes(size)))
+
+        monkeypatch.setattr(type(pair.source.artifacts), "open", other)
+        listed = pair.version.files.items()
+        files = {path: replace(one, artifact=replace(one.artifact, file_size=10)) for path, one in listed}
+        with pytest.raises(ConflictError, match="changed at its source while it was copied"):
+            await pair.copies().copy(replace(pair.version, files=files), order(model), silent)
+        (run,) = await pair.runs(model)
+        assert await pair.target.registry.find_model(model) is None
+    assert run.status == "FAILED"
 
 
 async def test_the_policy_of_the_target_holds_for_copies(
