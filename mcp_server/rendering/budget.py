@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from mcp_server.rendering.text_half import dumps, text_of
+from mcp_server.rendering.text_half import beside_rows, dumps, is_table, text_of
 from mcp_server.untrusted import clip
 
 _TEXT_STEPS: Final = (1_000, 200, 60)
@@ -104,7 +104,7 @@ def _parts(value: Any, path: str) -> Iterator[_Part]:
             yield _Part(path, lambda: len(dumps(items)), lambda: len(items), lambda n: _drop(items, n), len(items))
             for item in items:
                 yield from _parts(item, f"{path} items")
-    elif isinstance(value, dict) and "columns" in value:
+    elif isinstance(value, dict) and is_table(cast(Json, value)):
         yield from _table_parts(cast(Json, value), path)
     elif isinstance(value, dict):
         facts = cast(Json, value)
@@ -130,9 +130,8 @@ def _table_parts(table: Json, path: str) -> Iterator[_Part]:
         drop_columns,
         len(columns),
     )
-    for name, item in table.items():
-        if name not in ("columns", "rows"):
-            yield from _parts(item, f"{path}.{name}" if path else name)
+    for name, item in beside_rows(table):
+        yield from _parts(item, f"{path}.{name}" if path else name)
 
 
 def _drop(items: list[Any], n: int) -> None:

@@ -29,14 +29,23 @@ def text_of(structured: Mapping[str, Any]) -> str:
     """The same facts as the structured half. Every call makes a new mark for its fences."""
     mark = secrets.token_hex(4)
     lines: list[str] = []
-    if "columns" in structured:
+    if is_table(structured):
         lines += _table_lines(structured)
-    for name, value in structured.items():
-        if name not in ("columns", "rows"):
-            lines += _fact_lines(name, value, mark)
+    for name, value in beside_rows(structured):
+        lines += _fact_lines(name, value, mark)
     if _shortened(structured):
         lines.append(f"({SHORT_ID_NOTE})")
     return "\n".join(lines)
+
+
+def is_table(value: Mapping[str, Any]) -> bool:
+    """Whether a mapping is rows under columns; a param or a fact may have either name as well."""
+    return isinstance(value.get("columns"), list) and isinstance(value.get("rows"), list)
+
+
+def beside_rows(value: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The facts of a table beside its rows; of anything else, all."""
+    return [(name, item) for name, item in value.items() if not is_table(value) or name not in ("columns", "rows")]
 
 
 def dumps(value: Any) -> str:
@@ -62,9 +71,8 @@ def _table_lines(table: Mapping[str, Any]) -> list[str]:
 def _fact_lines(name: str, value: Any, mark: str) -> list[str]:
     if isinstance(value, dict):
         facts = cast("dict[str, Any]", value)
-        if "columns" in facts:
-            rest = ((key, item) for key, item in facts.items() if key not in ("columns", "rows"))
-            below = [line for key, item in rest for line in _fact_lines(key, item, mark)]
+        if is_table(facts):
+            below = [line for key, item in beside_rows(facts) for line in _fact_lines(key, item, mark)]
             return [f"{name}:", *_table_lines(facts), *below]
         return [f"{name}: {pairs_text(facts)}"]
     if isinstance(value, list):
@@ -99,5 +107,6 @@ def _shortened(structured: Mapping[str, Any]) -> bool:
     return any(
         column.endswith("run_id") and any(_RUN_ID.fullmatch(str(row[at])) for row in table["rows"])
         for table in (cast("dict[str, Any]", value) for value in values if isinstance(value, Mapping))
-        for at, column in enumerate(cast("list[str]", table.get("columns", [])))
+        if is_table(table)
+        for at, column in enumerate(cast("list[str]", table["columns"]))
     )

@@ -20,7 +20,9 @@ SIDE_LIMIT: Final = 1_024
 SENT_LIMIT: Final = 600_000
 """Bytes that are sent; one third more as text."""
 PIXELS_LIMIT: Final = 40_000_000
-"""Pixels that are unpacked: 160 MB of memory. A small file can claim billions."""
+"""Pixels that are unpacked: at most 250 MB of memory. A small file can claim billions."""
+WEBP_PIXELS_LIMIT: Final = 12_000_000
+"""Of WebP, whose decoder holds 16 bytes for each pixel."""
 
 _FORMATS: Final = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
 _SENT_AS_THEY_ARE: Final = ("PNG", "JPEG", "GIF", "WEBP")
@@ -45,20 +47,29 @@ def _picture(data: bytes, facts: dict[str, Any], path: str) -> Picture:
     try:
         with pillow.open(io.BytesIO(data), formats=_FORMATS) as image:
             width, height = image.size
-            if width * height > PIXELS_LIMIT:
+            if width * height > (WEBP_PIXELS_LIMIT if image.format == "WEBP" else PIXELS_LIMIT):
                 raise InvalidInputError(f"'{path}' has {width:,} x {height:,} pixels, too many to unpack.")
             facts = {**facts, "width": width, "height": height}
             kind = image.format or ""
             if kind in _SENT_AS_THEY_ARE and max(width, height) <= SIDE_LIMIT and len(data) <= SENT_LIMIT:
                 return Picture(data, f"image/{kind.lower()}", Record(facts))
             image.draft("RGB", (SIDE_LIMIT, SIDE_LIMIT))
-            smaller: Any = image.convert("RGB" if image.mode in ("RGB", "L", "CMYK", "YCbCr") else "RGBA")
-            smaller.thumbnail((SIDE_LIMIT, SIDE_LIMIT))
-    except (pillow.DecompressionBombError, OSError, ValueError, SyntaxError):
+            smaller = _smaller(image)
+    except pillow.DecompressionBombError:
+        raise InvalidInputError(f"'{path}' has too many pixels to unpack.") from None
+    except (OSError, ValueError, SyntaxError):
         raise InvalidInputError(f"'{path}' is not an image that can be read.") from None
     sent, mime = _encoded(smaller)
     facts["shown_as"] = f"{smaller.width} x {smaller.height} pixels"
     return Picture(sent, mime, Record(facts))
+
+
+def _smaller(image: Any) -> Any:
+    """At most SIDE_LIMIT pixels a side, in colours that can be sent; a large image is copied only where it must be."""
+    if image.mode not in ("RGB", "RGBA", "L", "CMYK", "YCbCr"):  # Palettes and bits cannot be averaged.
+        image = image.convert("RGBA" if "transparency" in image.info or "A" in image.mode else "RGB")
+    image.thumbnail((SIDE_LIMIT, SIDE_LIMIT))
+    return image.convert("RGBA" if image.mode == "RGBA" else "RGB")
 
 
 def _encoded(image: Any) -> tuple[bytes, str]:

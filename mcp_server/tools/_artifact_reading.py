@@ -246,10 +246,11 @@ async def _model_file(artifacts: Artifacts, found: FoundArtifact, part: Part) ->
     facts = _facts(found)
     kind = kind_of(found.artifact.path)
     if kind == "requirements":
-        return Record({**facts, "packages": Table(["package", "version"], packages(text))})
-    if kind == "conda" and (listed := conda_packages(text)) is not None:
+        listed = await off_the_loop(lambda: packages(text))
+        return Record({**facts, "packages": Table(["package", "version"], listed)})
+    if kind == "conda" and (listed := await off_the_loop(lambda: conda_packages(text))) is not None:
         return Record({**facts, "packages": Table(["package", "version", "from"], listed)})
-    if kind == "model" and (model := model_facts(text)) is not None:
+    if kind == "model" and (model := await off_the_loop(lambda: model_facts(text))) is not None:
         hint = "This server never loads a model." if model["loading_runs_code_of"] else ""
         return Record({**facts, **model}, hint=f"{hint} start_line=1 shows the file as it is.".strip())
     return await _text(artifacts, found, part)

@@ -23,6 +23,10 @@ SAMPLE_BYTES: Final = 8 * 1024 * 1024
 ROWS_UNASKED: Final = 5
 ROWS_LIMIT: Final = 200
 """Rows of one answer."""
+CELL_TEXT: Final = 2_000
+"""Characters of one cell that are kept; an answer shows fewer."""
+UNPACKED_LIMIT: Final = 32 * 1024 * 1024
+"""Bytes of one column of a Parquet file that are unpacked at once: few bytes of a file may stand for very many."""
 _BATCH_ROWS: Final = 1_000
 
 
@@ -89,6 +93,7 @@ async def parquet_view(
     Raises: InvalidInputError: it is no Parquet file, or pyarrow is not installed.
     """
     first, last = _rows_wanted(start, end)
+    path = found.artifact.path
 
     def view() -> TableView:
         try:
@@ -99,18 +104,29 @@ async def parquet_view(
                 "Parquet files are read with pyarrow, which is not installed beside this server."
             ) from None
         try:
-            # Small reads and no reading ahead: only what holds the rows is fetched.
-            file = parquet.ParquetFile(RangedFile(artifacts, found), buffer_size=65_536, pre_buffer=False)
-            header = [str(name) for name in file.schema_arrow.names]
+            file, schema = _opened_parquet(parquet, RangedFile(artifacts, found))
+            header = [str(name) for name in schema.names]
             chosen = [name for name in columns if name in header] or header
             rows = _parquet_rows(file, header, chosen, first, last)
-            summary = None if start or end else _parquet_summary(file)
+            summary = None if start or end else _parquet_summary(file.metadata, schema)
         except (arrow.ArrowException, OSError, ValueError):
-            raise InvalidInputError(f"'{found.artifact.path}' is not a Parquet file that can be read.") from None
+            raise InvalidInputError(f"'{path}' is not a Parquet file that can be read.") from None
         total = int(file.metadata.num_rows)
         return TableView(header, rows, summary, total, len(rows) >= total, _hints(first, len(rows), total))
 
     return await off_the_loop(view)
+
+
+def _opened_parquet(parquet: Any, source: RangedFile) -> tuple[Any, Any]:
+    """The file and its schema; texts stay numbers of a dictionary where the file has one, as a long one may often stand
+    in it."""
+    # Small reads and no reading ahead: only what holds the rows is fetched.
+    options = {"buffer_size": 65_536, "pre_buffer": False}
+    plain = parquet.ParquetFile(source, **options)
+    metadata, schema = plain.metadata, plain.schema_arrow
+    columns = (metadata.schema.column(index) for index in range(metadata.num_columns))
+    texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY" and "." not in column.path]
+    return parquet.ParquetFile(source, metadata=metadata, read_dictionary=texts, **options), schema
 
 
 def _parquet_rows(
@@ -119,30 +135,47 @@ def _parquet_rows(
     rows: list[tuple[int, Sequence[Any]]] = []
     begin = 1
     for group in range(file.metadata.num_row_groups):
-        count = file.metadata.row_group(group).num_rows
-        if begin + count <= first:
-            begin += count
+        facts = file.metadata.row_group(group)
+        if begin + facts.num_rows <= first:
+            begin += facts.num_rows
             continue
-        for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=list(chosen), use_threads=False):
+        size = _batch_rows(facts, chosen)
+        for batch in file.iter_batches(size, row_groups=[group], columns=list(chosen), use_threads=False):
             low, high = max(first - begin, 0), min(last - begin + 1, batch.num_rows)
-            for offset, cells in enumerate(batch.slice(low, max(high - low, 0)).to_pylist()):
-                rows.append((begin + low + offset, [_cell(cells.get(name)) for name in header]))
+            cells = {name: batch.column(at) for at, name in enumerate(batch.schema.names)}
+            for at in range(low, high):
+                row = [_cell(cells[name][at].as_py()) if name in cells else None for name in header]
+                rows.append((begin + at, row))
             begin += batch.num_rows
             if begin > last:
                 return rows
     return rows
 
 
-def _parquet_summary(file: Any) -> Table:
+def _batch_rows(group: Any, chosen: Sequence[str]) -> int:
+    """Rows that are unpacked at once. Raises: InvalidInputError: one row may fill the memory."""
+    size = _BATCH_ROWS
+    for index in range(group.num_columns):
+        column = group.column(index)
+        if column.path_in_schema.split(".")[0] in chosen:
+            weight = max(column.total_uncompressed_size, 8 * column.num_values) / max(group.num_rows, 1)
+            size = min(size, int(UNPACKED_LIMIT // max(weight, 1)))
+    if not size:
+        raise InvalidInputError(
+            f"One row of this file unpacks to more than {UNPACKED_LIMIT // 1024**2} MiB. Choose other columns."
+        )
+    return size
+
+
+def _parquet_summary(metadata: Any, schema: Any) -> Table:
     """Types, missing values and ranges as the footer has them; no data is read."""
-    metadata = file.metadata
     by_path: dict[str, list[Any]] = {}
     for group in range(metadata.num_row_groups):
         for index in range(metadata.num_columns):
             column = metadata.row_group(group).column(index)
             by_path.setdefault(column.path_in_schema.split(".")[0], []).append(column.statistics)
     rows: list[list[Any]] = []
-    for field in file.schema_arrow:
+    for field in schema:
         known = [statistics for statistics in by_path.get(field.name, []) if statistics is not None]
         ranges = [(one.min, one.max) for one in known if one.has_min_max]
         rows.append(
@@ -160,7 +193,9 @@ def _parquet_summary(file: Any) -> Table:
 def _cell(value: Any) -> Any:
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return str(value)[:CELL_TEXT]
 
 
 def _view(
