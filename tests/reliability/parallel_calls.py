@@ -1,5 +1,6 @@
 """Many calls at once through one server: 200 log_run against the same 200 one by one, and 1,000 reads.
 
+    python -m tests.reliability.parallel_calls --store mock
     python -m tests.reliability.parallel_calls --store sqlite
     python -m tests.reliability.parallel_calls --store server
 
@@ -12,6 +13,7 @@ import argparse
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,8 +63,8 @@ async def _timed(calls: Callable[[int], Awaitable[None]], count: int, *, at_once
 
 
 async def measure(uri: str) -> Figures:
-    """One store, through an MCP client."""
-    engine = open_engine(Settings.load(tracking_uri=uri, timeout_seconds=600))
+    """One store, through an MCP client; mock mode without a URI."""
+    engine = open_engine(Settings.load(tracking_uri=uri, mock_mode=not uri, timeout_seconds=600))
     run_ids: dict[int, str] = {}
     wrong = 0
 
@@ -108,9 +110,9 @@ async def _whole_runs(agent: Agent) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--store", choices=["sqlite", "server"], default="sqlite")
+    parser.add_argument("--store", choices=["mock", "sqlite", "server"], default="sqlite")
     chosen = parser.parse_args()
-    with store(chosen.store) as uri:
+    with nullcontext("") if chosen.store == "mock" else store(chosen.store) as uri:
         figures = anyio.run(measure, uri)
     print(f"{chosen.store}, {figures}")
     return 0 if figures.kept else 1
