@@ -453,3 +453,74 @@ async def test_an_agent_can_read_what_the_policy_requires_before_it_tries(mock_e
         "prices (production): a person agrees",
     ]
     assert (info["confirm"], info["allowed_folders"]) == ("never", [str(tmp_path)])
+
+
+async def bad_is_refused(agent: Agent, **more: Any) -> str:
+    """The hint of a promotion of the bad version that the gates stopped."""
+    answer = await agent.ask("promote_model", name="churn", version=BAD, **more)
+    assert answer["promoted"] is False
+    return answer["hint"]
+
+
+@pytest.mark.parametrize("restored", [False, True])
+async def test_deleting_the_experiment_of_the_evidence_opens_nothing(
+    mock_engine: Engine, tmp_path: Path, restored: bool
+):
+    """The champion's measurements still stand, so the bad version still has to beat them."""
+    async with guarded(mock_engine, tmp_path) as (agent, person):
+        await person.reviews("churn", BAD)
+        runs = [(await agent.ask("get_model", name="churn", version=version))["run_id"] for version in (GOOD, BAD)]
+        if restored:
+            await agent.ask("delete_runs", runs=runs)
+            await agent.ask("update_run", runs=runs, restore=True)
+            assert "protects" in await agent.refusal("log_to_run", run=runs[1], metrics={"accuracy": 0.99})
+        else:
+            await agent.ask("delete_experiment", experiment="trained")
+        hint = await bad_is_refused(agent)
+        assert "metrics.accuracy >= 0.85" in hint and "metrics.accuracy > champion" in hint
+        assert "metrics.accuracy" in await bad_is_refused(agent, allow_first=True)
+
+
+@pytest.mark.parametrize("version", ["2", " 2 ", "02", "２", "v2", "latest", "2.0", 2])
+async def test_a_version_named_otherwise_passes_the_same_gates(mock_engine: Engine, tmp_path: Path, version: Any):
+    """Promoted by no spelling of its number; what is no version is refused."""
+    async with guarded(mock_engine, tmp_path) as (agent, _):
+        result = await agent.client.call_tool("promote_model", {"name": "churn", "version": version})
+        assert result.is_error or result.structured_content["promoted"] is False  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", ["churn ", " churn", "CHURN", "models:/churn", "churn\u200b", "ｃhurn"])
+async def test_a_model_named_otherwise_is_the_guarded_one_or_none(mock_engine: Engine, tmp_path: Path, name: str):
+    """No spelling of its name gets an alias past the gates."""
+    async with guarded(mock_engine, tmp_path) as (agent, _):
+        for tool, arguments in (
+            ("promote_model", {"version": BAD}),
+            ("promote_model", {"version": BAD, "stage": "Production"}),
+            ("rollback_model", {}),
+            ("update_model", {"version": BAD, "alias": "champion"}),
+            ("delete_model", {"alias": "champion"}),
+        ):
+            result = await agent.client.call_tool(tool, {"name": name, **arguments})
+            assert result.is_error or result.structured_content.get("promoted") is False, tool  # type: ignore[union-attr]
+
+
+async def test_the_files_of_a_logged_model_cannot_be_changed(mock_engine: Engine, logged_model: Any, tmp_path: Path):
+    """MLflow 3 keeps them apart from the files of the run."""
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    async with connect(mock_engine, promotion_policy=path, confirm="never") as agent:
+        await agent.ask("get_server_info")
+        run = await mock_engine.tracking.get_run(logged_model(mock_engine))
+        for reference in (*run.logged_model_ids, *(f"models:/{one}" for one in run.logged_model_ids)):
+            assert await agent.refusal("log_artifact", run=reference, path="MLmodel", content="flavors: {}")
+        assert "protects" in await agent.refusal("log_artifact", run=run.run_id, path="model/MLmodel", content="x")
+
+
+async def test_a_protected_tag_is_not_written_on_experiments_either(mock_engine: Engine, tmp_path: Path):
+    """The policy says that this server never writes it."""
+    async with guarded(mock_engine, tmp_path) as (agent, _):
+        for tool, arguments in (
+            ("create_experiment", {"name": "reviewed", "tags": {"reviewed": "yes"}}),
+            ("update_experiment", {"experiment": "trained", "tags": {"Reviewed": "yes"}}),
+        ):
+            assert "protected by the promotion policy" in await agent.refusal(tool, **arguments)

@@ -12,7 +12,7 @@ from mcp_server.mlflow_integration.entities import Experiment
 from mcp_server.paging import Cursor
 from mcp_server.rendering import Record, Table, moment, pairs_text
 from mcp_server.tools._confirm import Question
-from mcp_server.tools._context import Experiments
+from mcp_server.tools._context import Experiments, Policy
 from mcp_server.tools._params import (
     Description,
     ExperimentRef,
@@ -66,16 +66,19 @@ async def search_experiments(
 
 async def create_experiment(
     experiments: Experiments,
+    policy: Policy,
     name: Annotated[str, Field(min_length=1, max_length=500, description="Name; / may group, as in vision/resnet.")],
     description: Description = "",
     tags: Tags | None = None,
 ) -> Record:
     """Create an experiment. log_run and start_run create a missing one themselves."""
+    policy.need_unprotected(tag_names.written(tags, description=description))
     return await _record(experiments, await experiments.create(name, description=description, tags=tags or {}))
 
 
 async def update_experiment(
     experiments: Experiments,
+    policy: Policy,
     experiment: ExperimentRef,
     name: Annotated[str, Field(max_length=500, description="New name.")] = "",
     description: Description = "",
@@ -83,6 +86,7 @@ async def update_experiment(
     restore: Annotated[bool, Field(description="Restore a deleted experiment with its runs.")] = False,
 ) -> Record:
     """Rename, describe, tag or restore an experiment. What is left out stays as it is."""
+    policy.need_unprotected(tag_names.written(tags, description=description))
     changed = await experiments.update(
         experiment,
         name=name,
