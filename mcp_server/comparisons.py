@@ -16,13 +16,14 @@ EXCERPT: Final = 30
 
 NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _SPACE: Final = re.compile(r"\s*")
-_BARE_KEY: Final = re.compile(r"[^\s`'\"<>=!~(),]+")
+_BARE_KEY: Final = re.compile(r"[^\s`'\"<>=!~≥≤≠(),]+")
 _QUOTED: Final = {
     "'": re.compile(r"'((?:[^']|'')*)'"),
     '"': re.compile(r'"((?:[^"]|"")*)"'),
     "`": re.compile(r"`((?:[^`]|``)*)`"),
 }
-_SIGN: Final = re.compile(r"[<>=!~]+")
+_SIGN: Final = re.compile(r"[<>=!~≥≤≠]+")
+_SAME_SIGN: Final = {"==": "=", "<>": "!=", "=>": ">=", "=<": "<=", "≥": ">=", "≤": "<=", "≠": "!="}
 _WORD: Final = re.compile(r"\w+|\S|$")
 
 
@@ -81,9 +82,9 @@ class Reader:
         return match[1].replace(mark * 2, mark)
 
     def sign(self) -> str:
-        """A comparison written with signs, such as `>=`; `==` is read as `=`; empty when there is none here."""
+        """A comparison written with signs, such as `>=`, also where it is spelled otherwise; empty without one."""
         match = self.take(_SIGN)
-        return "" if match is None else "=" if match[0] == "==" else match[0]
+        return "" if match is None else _SAME_SIGN.get(match[0], match[0])
 
     def number(self) -> str | None:
         """A decimal number as it is written; None when there is none here.

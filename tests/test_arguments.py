@@ -127,8 +127,9 @@ def test_mappings_are_accepted_as_json_text_pairs_and_lists(tool: AnsweringTool,
         [{"name": key, "value": value} for key, value in meant.items()],
         [{key: value} for key, value in meant.items()],
         list(meant.items()),
-        {**meant, "left_out": None},
     ]
+    if name != "metrics":  # A metric without a value is refused: leaving it out would lose a result.
+        forms.append({**meant, "left_out": None})
     for form in forms:
         assert one(tool, name, form) == meant, form
     assert not one(tool, name, "[]")

@@ -248,3 +248,10 @@ def test_a_token_is_refused_with_other_arguments_and_when_it_is_made_up():
     for wrong in ("p1.", "p1.zzz", "p1.e30", "p1." + "A" * 9_000, "p1.WyIiLC0xLDEsIngiLDBd", "p1.\ud800"):
         with pytest.raises(InvalidInputError, match="page_token"):
             Cursor.read(wrong, "filter a")
+
+
+def test_a_record_whose_facts_are_called_columns_and_rows_is_no_table():
+    """The answer about a CSV file: its columns, then its rows, each a table of its own."""
+    record = Record({"path": "a.csv", "columns": Table(["column", "max"], [["x", 7]]), "rows": Table(["row"], [[1]])})
+    text, _ = answer(record)
+    assert text.splitlines() == ["path: a.csv", "columns:", "column|max", "x|7", "rows:", "row", "1"]

@@ -125,7 +125,9 @@ class _GateReader(Reader):
     def _kind(self) -> Kind:
         match = self.take(_KIND)
         if match is None:
-            raise self.wrong(f"expected metrics., params. or tags. and a name, found {self.found()}")
+            name = self.found()
+            meant = f"; perhaps metrics.{name[1:-1]}" if name[1:-1].isidentifier() else ""
+            raise self.wrong(f"expected metrics., params. or tags. and a name, found {name}{meant}")
         return _KIND_BY_LETTER[match[1][0].lower()]
 
     def _comparator(self) -> tuple[Comparator, int]:

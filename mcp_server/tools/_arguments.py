@@ -90,7 +90,9 @@ def _mapping(value: Any, schema: Json) -> Any:
         value = items if (merged := _merged(items)) is None else merged
     if not isinstance(value, dict):
         return value
-    return {key: item for key, item in cast(Json, value).items() if item is not None}
+    # Where values of any kind are taken, what null stands for is for the tool to say.
+    kept = schema.get("additionalProperties", True) is True
+    return {key: item for key, item in cast(Json, value).items() if kept or item is not None}
 
 
 _BY_TYPE: Final[dict[str, Callable[[Any, Json], Any]]] = {
@@ -127,7 +129,10 @@ _NEXT_PAIR: Final = re.compile(r"[,;\n](?=\s*[\w.\-/:]+\s*=)")
 
 
 def _merged(items: Sequence[Any]) -> Json | None:
-    """A mapping from `["a=1"]`, `[{"a": 1}]`, `[{"key": "a", "value": 1}]` or `[["a", 1]]`, else None."""
+    """A mapping from `["a=1"]`, `[{"a": 1}]`, `[{"key": "a", "value": 1}]` or `[["a", 1]]`, else None.
+
+    Values with a step, as MLflow's API has them, become series.
+    """
     merged: Json = {}
     for item in items:
         if isinstance(item, str) and "=" in item:
@@ -135,6 +140,10 @@ def _merged(items: Sequence[Any]) -> Json | None:
             merged[key.strip()] = text.strip()
         elif isinstance(item, dict):
             pair = cast(Json, item)
+            if {"key", "value", "step"} <= set(pair) <= {"key", "value", "step", "timestamp"}:
+                point = [pair["step"], pair["value"], *([pair["timestamp"]] if "timestamp" in pair else [])]
+                merged.setdefault(str(pair["key"]), []).append(point)
+                continue
             named = set(pair) in ({"key", "value"}, {"name", "value"})
             merged.update({str(pair.get("key", pair.get("name"))): pair["value"]} if named else pair)
         elif isinstance(item, list | tuple) and len(cast("Sequence[Any]", item)) == 2:

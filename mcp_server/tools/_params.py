@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
+from mcp_server.errors import InvalidInputError
+from mcp_server.mlflow_integration.operations.searching import moments
 from mcp_server.tools._arguments import split_commas
+from mcp_server.untrusted import shown
 
 CommaSeparated = BeforeValidator(split_commas)
 """For lists whose items hold no comma; clients send "a, b" for ["a", "b"]."""
@@ -23,8 +28,19 @@ RunRefs = Annotated[
     tuple[str, ...],
     Field(min_length=1, max_length=100, description="Runs by id, id prefix, exact name or UI link."),
 ]
+
+
+def _joined_by_and(value: object) -> object:
+    """Clauses given as a list, as one filter."""
+    if not isinstance(value, list):
+        return value
+    clauses = [one for one in cast("list[Any]", value) if isinstance(one, str)]
+    return " and ".join(clauses) if len(clauses) == len(cast("list[Any]", value)) else cast(object, value)
+
+
 FilterString = Annotated[
     str,
+    BeforeValidator(_joined_by_and),
     Field(
         max_length=20_000,
         description="MLflow filter: metrics.accuracy > 0.9 and params.model = 'cnn' and tags.team LIKE '%a%' and "
@@ -50,7 +66,7 @@ Columns = Annotated[
         "tells runs apart.",
     ),
 ]
-SameFilter = Annotated[str, Field(max_length=20_000, description="As in search_runs.")]
+SameFilter = Annotated[str, BeforeValidator(_joined_by_and), Field(max_length=20_000, description="As in search_runs.")]
 SameSince = Annotated[str, Field(description="As in search_runs, such as 7d.")]
 """Both are described once, where they are used most: tools/list has a budget."""
 MaxResults = Annotated[int, Field(ge=1, le=1_000, description="Rows per page.")]
@@ -64,8 +80,19 @@ ParamNames = Annotated[
     CommaSeparated,
     Field(max_length=40, description="Only these hyperparameters. Left out: all that vary."),
 ]
+_DIRECTIONS = {
+    **dict.fromkeys(("maximize", "maximise", "maximum", "highest", "higher", "desc", "descending"), "max"),
+    **dict.fromkeys(("minimize", "minimise", "minimum", "lowest", "lower", "asc", "ascending"), "min"),
+}
+
+
+def _direction(value: object) -> object:
+    return _DIRECTIONS.get(value.strip().lower(), value) if isinstance(value, str) else value
+
+
 Direction = Annotated[
     Literal["auto", "max", "min"],
+    BeforeValidator(_direction),
     Field(description="Higher (max) or lower (min) is better; auto infers it from the name."),
 ]
 NameContains = Annotated[str, Field(description="Part of the name, in any case.")]
@@ -78,7 +105,44 @@ def _texts_by_name(values: object) -> object:
     return {
         key: value if isinstance(value, str) else json.dumps(value) if isinstance(value, list | dict) else str(value)
         for key, value in cast("dict[str, Any]", values).items()
+        if value is not None
     }
+
+
+def _milliseconds(value: object, info: ValidationInfo) -> object:
+    """Times as people and other tools write them: seconds since 1970, ISO 8601, `yesterday`."""
+    text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    if isinstance(value, int) and len(text) != 10:
+        return value
+    return (
+        moments.milliseconds(text, int(time.time() * 1_000), argument=f"Argument '{info.field_name}'")
+        if text
+        else value
+    )
+
+
+def _named(values: object) -> object:
+    """A dataset that is only a name."""
+    if not isinstance(values, list):
+        return values
+    return [{"name": item} if isinstance(item, str) else item for item in cast("list[Any]", values)]
+
+
+def _without_uri(name: object) -> object:
+    """Raises: InvalidInputError: a URI that names a version too."""
+    if not isinstance(name, str) or not (match := _MODEL_URI.fullmatch(name.strip())):
+        return name
+    if match["version"]:
+        raise InvalidInputError(
+            f"'{shown(name)}' is the URI of a version. Give name='{shown(match['name'])}' and "
+            f"'{shown(match['version'])}' as the version."
+        )
+    return match["name"]
+
+
+_MODEL_URI = re.compile(r"models:/+(?P<name>[^/@]+)(?:[/@](?P<version>.+))?")
+
+AsMilliseconds = BeforeValidator(_milliseconds)
 
 
 # The schema takes values of any kind; tools get texts.
@@ -98,6 +162,7 @@ Metrics = Annotated[
 ]
 Datasets = Annotated[
     list[dict[str, str]],
+    BeforeValidator(_named),
     Field(description="Datasets: name, and if known digest, source, source_type, context (training), schema."),
 ]
 RunName = Annotated[str, Field(max_length=250, description="Left out: MLflow generates one.")]
@@ -111,8 +176,14 @@ Key = Annotated[
     ),
 ]
 EndStatus = Annotated[Literal["FINISHED", "FAILED", "KILLED"], Field(description="How the run ended.")]
-ModelName = Annotated[str, Field(min_length=1, description="Registered model; search_models lists them.")]
-Alias = Annotated[str, Field(max_length=255, description="Alias, such as champion.")]
+ModelName = Annotated[
+    str, BeforeValidator(_without_uri), Field(min_length=1, description="Registered model; search_models lists them.")
+]
+Alias = Annotated[
+    str,
+    AfterValidator(lambda alias: alias.strip().removeprefix("@")),
+    Field(max_length=255, description="Alias, such as champion."),
+]
 Versions = Annotated[
     tuple[str, ...],
     CommaSeparated,

@@ -79,6 +79,9 @@ def run_table(
         if any(run.lifecycle_stage == "deleted" for run in runs):
             fixed.append("lifecycle_stage")
         columns = list(dict.fromkeys([*fixed, *used]))
+        known = {*all_columns(runs), *ATTRIBUTES}
+        # A filter on it would have found nothing, so only an order can name what no run has.
+        unknown = [f"{_unknown(name, sorted(known))} It orders nothing." for name in used if runs and name not in known]
         more, left_out = _chosen(runs, columns, row_budget)
         columns += more
         if by_time and "start_time" not in columns:
@@ -179,7 +182,11 @@ def _matching(name: str, known: Sequence[str]) -> list[str]:
     plural = kind if kind.endswith("s") else f"{kind}s"
     if dot and plural in _KINDS:
         name = f"{plural}.{key}"
+    if name in _KINDS:
+        name = f"{name}.*"
     shown_by_default = [column for column in known if not column.startswith(("tags.mlflow.", "tags.mcp."))]
+    if name in ("*", "all"):
+        return shown_by_default
     if "*" in name:
         pattern = name.replace("[", "[[]").replace("?", "[?]")
         return [column for column in (known if "mlflow" in name else shown_by_default) if fnmatchcase(column, pattern)]

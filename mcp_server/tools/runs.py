@@ -19,6 +19,7 @@ from mcp_server.rendering import Record, Table, moment
 from mcp_server.tools._confirm import Question
 from mcp_server.tools._context import OpenRuns, Policy, Recording, RunChanges, Tracking
 from mcp_server.tools._params import (
+    AsMilliseconds,
     Columns,
     Datasets,
     Description,
@@ -124,8 +125,12 @@ async def log_run(
     description: Description = "",
     datasets: Datasets | None = None,
     parent_run: ParentRun = "",
-    start_time: Annotated[int | None, Field(ge=0, description="Start in UTC milliseconds. Left out: now.")] = None,
-    end_time: Annotated[int | None, Field(ge=0, description="End in UTC milliseconds. Left out: now.")] = None,
+    start_time: Annotated[
+        int | None, AsMilliseconds, Field(ge=0, description="Start in UTC milliseconds. Left out: now.")
+    ] = None,
+    end_time: Annotated[
+        int | None, AsMilliseconds, Field(ge=0, description="End in UTC milliseconds. Left out: now.")
+    ] = None,
     status: EndStatus = "FINISHED",
     artifacts: Annotated[
         dict[str, str] | None, Field(description="Small text artifacts by path, such as {'notes.md': 'text'}.")

@@ -65,6 +65,26 @@ def test_nothing_is_named_where_nothing_matters(seed: int):
     assert "no param shows an effect" in found.verdict
 
 
+def test_two_strong_params_of_a_small_grid_do_not_hide_one_another():
+    """12 configurations; the middle rate is the best, which no straight line shows, and the model matters as much."""
+    noise = (0.001, -0.002, 0.003, 0.0, -0.001, 0.002)
+    gain = {"0.1": -0.05, "0.01": 0.02, "0.001": 0.0, "a": 0.0, "b": 0.06}
+    cells = [(model, lr, dropout) for model in "ab" for lr in ("0.1", "0.01", "0.001") for dropout in ("0.1", "0.3")]
+    runs = [
+        Run(
+            f"{number:032x}",
+            "1",
+            status="FINISHED",
+            params={"model": model, "lr": lr, "dropout": dropout},
+            metrics={"accuracy": 0.8 + gain[lr] + gain[model] + noise[number % 6]},
+        )
+        for number, (model, lr, dropout) in enumerate(cells)
+    ]
+    found = analyzed(runs)
+    assert {effect.param for effect in found.moved} == {"model", "lr"}
+    assert {effect.param: effect.best_group for effect in found.moved} == {"model": "b", "lr": "0.01"}
+
+
 def test_what_matters_is_shown_first():
     """The default axes of a chart."""
     assert set(strongest_first(sweep_of(sweep(0), "accuracy"))[:3]) == PLANTED_PARAMS

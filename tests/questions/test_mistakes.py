@@ -46,7 +46,7 @@ MISTAKES: list[tuple[str, dict[str, Any], str, str]] = [
     (S, {"filter_string": "tag.team = 'growth'"}, RIGHT, "lr0.01-s1"),
     (S, {"filter_string": "status = 'failed'"}, RIGHT, "crashed"),
     (S, {"filter_string": "attributes.status = 'Failed'"}, RIGHT, "crashed"),
-    (S, {"filter_string": "state = 'FAILED'"}, REPAIRED, "state"),
+    (S, {"filter_string": "state = 'FAILED'"}, RIGHT, "crashed"),
     (S, {"filter_string": "start_time > '2020-01-01'"}, RIGHT, "resnet"),
     (S, {"filter_string": "start_time > 'yesterday'"}, RIGHT, "resnet"),
     (S, {"filter_string": "duration > '2 parsecs'"}, REPAIRED, "duration > 3600"),

@@ -80,7 +80,7 @@ def _basis(column: dict[str, Any], rows: int) -> Array:
         codes = np.asarray(column["numbers"])
         return np.column_stack([codes == code for code in np.unique(codes)[1:]]).astype(float)
     scaled, there = _scaled(column)
-    degree = min(len(np.unique(scaled[there])) - 1, 3 if rows >= 40 else 2 if rows >= 20 else 1)
+    degree = min(len(np.unique(scaled[there])) - 1, 3 if rows >= 40 else 2)
     powers = [scaled**power for power in range(1, degree + 1)]
     return np.column_stack([*powers, ~there] if not there.all() else powers).astype(float)
 
@@ -131,6 +131,8 @@ def _p_value(y: Array, parts: Sequence[Array], more: Array) -> float | None:
 def _forward(y: Array, bases: Sequence[Array]) -> tuple[list[tuple[int, float]], list[int]]:
     """Columns added one by one, the strongest first, as long as the next one passes Bonferroni's limit.
 
+    Where none passes alone, each is tested beside all others: two strong columns can hide one another.
+
     Returns: the columns with their corrected p, and those that the chosen ones determine.
     """
     chosen: list[tuple[int, float]] = []
@@ -147,7 +149,18 @@ def _forward(y: Array, bases: Sequence[Array]) -> tuple[list[tuple[int, float]],
         p, at = min(tests)
         chosen.append((at, min(p * len(left), 1.0)))
         left.remove(at)
-    return chosen, inseparable
+    return chosen or _beside_all_others(y, bases), inseparable
+
+
+def _beside_all_others(y: Array, bases: Sequence[Array]) -> list[tuple[int, float]]:
+    """Columns whose partial F test in the model of all columns passes; corrected for being the second attempt too."""
+    found: list[tuple[int, float]] = []
+    for at, basis in enumerate(bases):
+        others = [other for place, other in enumerate(bases) if place != at]
+        p = _p_value(y, others, basis) if others else None
+        if p is not None and p * 2 * len(bases) <= ALPHA:
+            found.append((at, p * 2 * len(bases)))
+    return sorted(found, key=lambda one: one[1])
 
 
 def _interactions(

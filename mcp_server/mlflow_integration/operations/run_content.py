@@ -188,8 +188,10 @@ def artifact_path(path: str) -> str:
         or ":" in parts[0]
     )
     if bad:
+        meant = "/".join(part.strip() for part in path.replace("\\", "/").split("/") if part.strip() not in ("", "."))
+        say = f" Perhaps '{shown(meant)}'." if meant not in ("", path) and ".." not in path and ":" not in path else ""
         raise InvalidInputError(
-            f"'{shown(path)}' is not an artifact path. Give a relative one with / between its parts, such as "
+            f"'{shown(path)}' is not an artifact path.{say} Give a relative one with / between its parts, such as "
             f"plots/roc.png; a part has at most {PATH_PART_LIMIT} bytes."
         )
     return path

@@ -82,7 +82,7 @@ def thresholds_in(until: str) -> tuple[Threshold, ...]:
         return ()
     named = re.sub(r"(?i)(^|\band\s+)(?=[^\s.`'\"<>=!]+\s*[<>=!])", r"\1metrics.", until.strip())
     found: list[Threshold] = []
-    for clause in parse_filter(named):
+    for clause in parse_filter(named, argument="until"):
         match = _THRESHOLD.fullmatch(clause.condition)
         if clause.entity != "metrics" or match is None:
             raise InvalidInputError(f"until has the condition '{clause}', which is none about a metric. {form}")

@@ -13,6 +13,7 @@ from typing import Final
 
 from mcp_server.comparisons import NUMBER, Reader, key_text
 from mcp_server.errors import InvalidInputError
+from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.untrusted import shown
 
 FORM: Final = "Form: metrics.accuracy > 0.9 and params.model = 'cnn'."
@@ -32,8 +33,24 @@ _ATTRIBUTES: Final = frozenset(
     {"run_id", "run_name", "status", "artifact_uri", "user_id", "start_time", "end_time", "created", "lifecycle_stage"}
     # Those of local_clauses.py.
     | {"duration", "experiment", "experiment_name"}
+    | {"user", "git_commit", "commit", "name", "id", "state"}
 )
 
+_TAG_OF: Final = {
+    "user": tag_names.USER, "user_id": tag_names.USER, "git_commit": tag_names.GIT_COMMIT,
+    "commit": tag_names.GIT_COMMIT, "source": tag_names.SOURCE_NAME,
+}  # fmt: skip
+"""Attributes of a run that MLflow keeps as tags; its own user_id is empty for runs that come over REST."""
+_SAME_ATTRIBUTE: Final = {"name": "run_name", "id": "run_id", "state": "status"}
+_TEXT_SEARCHES: Final = {
+    "contains": "%{}%", "matches": "%{}%", "startswith": "{}%", "starts": "{}%", "endswith": "%{}", "ends": "%{}",
+}  # fmt: skip
+"""Words of other query languages, each with the pattern that LIKE takes."""
+
+_SUBSCRIPT: Final = re.compile(r"""([A-Za-z]+)\s*\[\s*['"]([^'"\]]+)['"]\s*\]""")
+_QUALIFIED: Final = re.compile(r"([A-Za-z]+)\.(.+)", re.DOTALL)
+_WORD: Final = re.compile(r"[A-Za-z_]+")
+_CURLY: Final = str.maketrans("“”‘’", "\"\"''")
 _ENTITY: Final = re.compile(r"([A-Za-z]+)\s*\.\s*")
 _END_OF_CLAUSE: Final = re.compile(r"""(?:'[^']*'|"[^"]*"|`[^`]*`|(?!\s(?:and|or)\s).)*""", re.IGNORECASE | re.DOTALL)
 _BARE_VALUE: Final = re.compile(r"[^\s'\"`(),]+")
@@ -61,18 +78,20 @@ class Clause:
         return f"{self.entity}.{key} {self.condition}"
 
 
-def parse_filter(filter_string: str) -> tuple[Clause, ...]:
-    """The clauses of a filter, in order; none for an empty one.
+def parse_filter(filter_string: str, *, argument: str = "filter_string") -> tuple[Clause, ...]:
+    """The clauses of a filter, in order; none for an empty one. `argument` is named in errors.
 
     Raises: InvalidInputError: names the clause that MLflow would refuse, and the form it takes.
     """
     if not filter_string.strip():
         return ()
     if len(filter_string) > LENGTH_LIMIT:
-        raise InvalidInputError(f"filter_string has {len(filter_string):,} characters; at most {LENGTH_LIMIT:,}.")
-    clauses = tuple(_FilterReader(filter_string).clauses())
+        raise InvalidInputError(f"{argument} has {len(filter_string):,} characters; at most {LENGTH_LIMIT:,}.")
+    if not {"'", '"'} & set(filter_string):
+        filter_string = filter_string.translate(_CURLY)
+    clauses = tuple(_FilterReader(filter_string, argument).clauses())
     if len(clauses) > CLAUSE_LIMIT:
-        raise InvalidInputError(f"filter_string has {len(clauses)} clauses; at most {CLAUSE_LIMIT}.")
+        raise InvalidInputError(f"{argument} has {len(clauses)} clauses; at most {CLAUSE_LIMIT}.")
     return clauses
 
 
@@ -98,19 +117,25 @@ def quoted(value: str) -> str:
 class _FilterReader(Reader):
     """Reads the clauses of one filter."""
 
+    def __init__(self, text: str, argument: str) -> None:
+        super().__init__(text)
+        self._argument = argument
+
     def clauses(self) -> Iterator[Clause]:
         self.start = self.at
         yield self._clause()
         while not self.ended:
             if self.take_word("or"):
                 raise InvalidInputError(
-                    "filter_string has an OR, which MLflow cannot answer: clauses are joined by and. "
+                    f"{self._argument} has an OR, which MLflow cannot answer: clauses are joined by and. "
                     "Call once for each alternative, or use IN: params.model IN ('cnn', 'mlp')."
                 )
             if not self.take_word("and"):
-                raise self.wrong("")
+                raise self.wrong(f"Clauses are joined by and. {FORM}" if self.starts_with(",", ";", "&") else "")
             if self.ended:
-                raise InvalidInputError(f"filter_string ends with 'and'; add a clause after it, or remove it. {FORM}")
+                raise InvalidInputError(
+                    f"{self._argument} ends with 'and'; add a clause after it, or remove it. {FORM}"
+                )
             self.start = self.at
             yield self._clause()
 
@@ -119,25 +144,40 @@ class _FilterReader(Reader):
         match = _END_OF_CLAUSE.match(self.text, self.start)
         clause = match[0].strip() if match else ""
         said = f"{what[0].upper()}{what[1:].removesuffix('.')}." if what else FORM
-        return InvalidInputError(f'filter_string has an invalid clause: "{shown(clause)}". {said}')
+        return InvalidInputError(f'{self._argument} has an invalid clause: "{shown(clause)}". {said}')
 
     def _clause(self) -> Clause:
         if self.starts_with("("):
             raise self.wrong("Parentheses are allowed only after IN. " + FORM)
         if self.take_word("not"):
             raise self.wrong("A clause cannot begin with NOT; use !=, NOT IN or IS NOT NULL")
+        entity, key = self._name()
+        return Clause(entity, key, self._condition(entity, key))
+
+    def _name(self) -> tuple[str, str]:
+        """Entity and key, also of `metrics['x']`, of `"metrics.x"` in quotes, and of attributes by another name."""
+        if subscript := self.take(_SUBSCRIPT):
+            return self._entity(subscript[1], subscript[2]), subscript[2]
         match = self.take(_ENTITY)
         key = self.key()
         if key is None:
             raise self.wrong("")
-        entity = self._entity(match[1] if match else "", key)
-        condition = self._condition(entity, key)
-        return Clause(entity, key, condition)
+        word = match[1] if match else ""
+        if not word and (whole := _QUALIFIED.fullmatch(key)) and whole[1].lower() in _ENTITY_BY_WORD:
+            word, key = whole[1], whole[2]
+        entity = self._entity(word, key)
+        if entity == "attributes" and key.lower() in _TAG_OF:
+            return "tags", _TAG_OF[key.lower()]
+        if entity == "datasets" and not word:
+            key = "name"
+        return entity, _SAME_ATTRIBUTE.get(key.lower(), key) if entity == "attributes" else key
 
     def _entity(self, word: str, key: str) -> str:
         if not word:
             if key.lower() in _ATTRIBUTES:
                 return "attributes"
+            if key.lower() in ("dataset", "datasets"):
+                return "datasets"
             name = shown(key)
             raise self.wrong(f"Say what {name} is: metrics.{name}, params.{name} or tags.{name}")
         entity = _ENTITY_BY_WORD.get(word.lower())
@@ -150,9 +190,9 @@ class _FilterReader(Reader):
         if self.take_word("is"):
             negated = "NOT " if self.take_word("not") else ""
             if not self.take_word("null"):
-                raise self.wrong("")
+                raise self.wrong(f"Only NULL follows IS. For a value: {entity}.{key_text(key)} = 'value'")
             return f"IS {negated}NULL"
-        comparator = self._comparator()
+        comparator = self._comparator(f"{entity}.{key_text(key)}")
         if comparator in ("IN", "NOT IN"):
             return f"{comparator} ({', '.join(self._list())})"
         text = self.quoted("'", '"')
@@ -162,18 +202,31 @@ class _FilterReader(Reader):
             if bare is None:
                 raise self.wrong("")
             raise self.wrong(f"Text values need quotes: {entity}.{key_text(key)} {comparator} '{shown(bare[0])}'")
+        if number is not None and self.starts_with("%"):
+            part = f"{entity}.{key_text(key)} {comparator} {float(number) / 100:g}"
+            raise self.wrong(f"There is no percentage; values are compared as they were logged: {part}")
         return f"{comparator} {self._value(entity, key, comparator, text, number)}"
 
-    def _comparator(self) -> str:
+    def _comparator(self, name: str) -> str:
         sign = self.sign()
         if sign in _SIGNS:
             return sign
+        if "~" in sign:
+            raise self.wrong(f"A part of a text is found by LIKE: {name} LIKE '%part%'")
         if sign:
             raise self.wrong("")
         negated = "NOT " if self.take_word("not") else ""
         for word in ("ILIKE", "LIKE", "IN"):
             if self.take_word(word):
                 return negated + word
+        found = self.take(_WORD)
+        word = found[0].lower().removesuffix("_with").replace("_", "") if found else ""
+        if word == "between":
+            raise self.wrong(f"A range is two clauses: {name} >= 1 and {name} <= 2")
+        if word in _TEXT_SEARCHES:
+            self.take_word("with")
+            text = self.quoted("'", '"') or "part"
+            raise self.wrong(f"Parts of a text are found by LIKE: {name} LIKE '{_TEXT_SEARCHES[word].format(text)}'")
         raise self.wrong("")
 
     def _value(self, entity: str, key: str, comparator: str, text: str | None, number: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.operations.searching.filters import parse_filter
@@ -11,9 +12,23 @@ from mcp_server.untrusted import shown
 _FORM = "Form: metrics.accuracy DESC, params.lr ASC or attributes.start_time DESC."
 _WAYS = {"asc": "ASC", "ascending": "ASC", "desc": "DESC", "descending": "DESC"}
 _ENTRY = re.compile(
-    r"""\s*(?P<minus>-)?(?:(?P<entity>\w+)\.)?(?P<key>`[^`]+`|"[^"]+"|\S+?)(?:(?:\s+|:)(?P<way>asc|desc)(?:ending)?)?\s*""",
+    r"""\s*(?P<minus>-)?(?:(?P<entity>\w+)\.)?(?P<key>`[^`]+`|"[^"]+"|\S+?)(?:(?:\s+|:)(?P<way>asc|desc)(?:ending)?)?(?:\s+nulls\s+last)?\s*""",
     re.IGNORECASE,
 )
+
+
+def order_columns(entries: Sequence[str]) -> tuple[str, ...]:
+    """Every entry as MLflow reads it; `["metrics.accuracy", "DESC"]` is one entry.
+
+    Raises: InvalidInputError: see `order_column`.
+    """
+    joined: list[str] = []
+    for entry in entries:
+        if joined and entry.strip().lower() in _WAYS and joined[-1].rpartition(" ")[2].lower() not in _WAYS:
+            joined[-1] = f"{joined[-1]} {entry.strip()}"
+        else:
+            joined.append(entry)
+    return tuple(map(order_column, joined))
 
 
 def order_column(text: str) -> str:

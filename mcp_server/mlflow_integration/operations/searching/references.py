@@ -20,6 +20,7 @@ _EXPERIMENT_LINK: Final = re.compile(r"/experiments/(?P<id>[A-Za-z0-9][\w-]*)")
 _RUN_ID: Final = re.compile(r"[0-9a-f]{32}")
 _RUN_ID_PREFIX: Final = re.compile(r"[0-9a-f]{6,31}")
 _UNQUOTABLE: Final = re.compile(r"[\"\\]")
+_IN_QUOTES: Final = re.compile(r"""'.+'|".+"|`.+`""", re.DOTALL)
 _CUSTOM_RUN_ID: Final = re.compile(r"[A-Za-z0-9][\w-]{0,255}")
 
 _EXPERIMENTS_KEPT_SECONDS: Final = 30.0
@@ -68,7 +69,12 @@ class References:
         """Those named; none named: the default experiment, else every active one."""
         if not references and not self._default_experiment:
             return await self.all_experiments()
-        found = [await self.experiment(reference) for reference in references or [""]]
+        try:
+            found = [await self.experiment(reference) for reference in references or [""]]
+        except NotFoundError:
+            if [reference.strip().lower() for reference in references] in (["*"], ["all"]):
+                return await self.all_experiments()
+            raise
         return tuple({experiment.experiment_id: experiment for experiment in found}.values())
 
     async def all_experiments(self) -> tuple[Experiment, ...]:
@@ -107,6 +113,8 @@ class References:
             lists them.
         """
         text = _run_text(reference)
+        if _IN_QUOTES.fullmatch(text) and (run := await self._search_run(text[1:-1])):
+            return run
         if _RUN_ID.fullmatch(text):
             try:
                 return await self._api.get_run(text)
@@ -217,9 +225,12 @@ def _run_text(reference: str) -> str:
 
 
 def _no_run(text: str) -> NotFoundError:
+    if text.lower() in ("latest", "last", "newest"):
+        return NotFoundError(f"No run is called '{text}'. search_runs with max_results=1 shows the newest run.")
+    several = " Several runs are given as a list, not as one text." if "," in text else ""
     return NotFoundError(
-        f"No run '{shown(text)}'. Give an id, a unique prefix of one (6 characters or more), a name or a UI link; "
-        "search_runs lists them."
+        f"No run '{shown(text)}'.{several} Give an id, a unique prefix of one (6 characters or more), a name or a "
+        "UI link; search_runs lists them."
     )
 
 

@@ -20,7 +20,7 @@ from mcp_server.mlflow_integration.operations.searching.local_clauses import (
     sorted_runs,
 )
 from mcp_server.mlflow_integration.operations.searching.moments import milliseconds
-from mcp_server.mlflow_integration.operations.searching.order_by import order_column
+from mcp_server.mlflow_integration.operations.searching.order_by import order_columns
 from mcp_server.mlflow_integration.operations.searching.references import References
 from mcp_server.mlflow_integration.operations.searching.why_empty import why_empty
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi, ViewType
@@ -104,7 +104,7 @@ async def read_query(references: References, query: RunQuery, now_ms: int) -> Se
     if query.parent:
         parent = await references.run(query.parent)
         clauses.append(Clause("tags", tag_names.PARENT_RUN, f"= {quoted(parent.run_id)}"))
-    order = tuple(order_column(item) for item in query.order_by)
+    order = order_columns(query.order_by)
     return Search(
         places=await references.experiments(query.experiments),
         clauses=tuple(clauses),
@@ -221,4 +221,6 @@ def _readable(clause: Clause, now_ms: int) -> Clause:
         end = sign in ("<=", ">")
         moment = milliseconds(value.strip("'\""), now_ms, argument=f"{clause.key} in filter_string", end=end)
         return replace(clause, condition=f"{sign} {moment}")
+    if clause.key in _TIMES and re.fullmatch(r"\d{10}", value):
+        return replace(clause, condition=f"{sign} {value}000")  # Seconds; as milliseconds they were January 1970.
     return clause
