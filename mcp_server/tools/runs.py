@@ -126,10 +126,10 @@ async def log_run(
     datasets: Datasets | None = None,
     parent_run: ParentRun = "",
     start_time: Annotated[
-        int | None, AsMilliseconds, Field(ge=0, description="Start in UTC milliseconds. Left out: now.")
+        int | None, Field(ge=0, description="Start in UTC milliseconds. Left out: now."), AsMilliseconds
     ] = None,
     end_time: Annotated[
-        int | None, AsMilliseconds, Field(ge=0, description="End in UTC milliseconds. Left out: now.")
+        int | None, Field(ge=0, description="End in UTC milliseconds. Left out: now."), AsMilliseconds
     ] = None,
     status: EndStatus = "FINISHED",
     artifacts: Annotated[
