@@ -142,7 +142,9 @@ def _without_uri(name: object) -> object:
 
 _MODEL_URI = re.compile(r"models:/+(?P<name>[^/@]+)(?:[/@](?P<version>.+))?")
 
-AsMilliseconds = BeforeValidator(_milliseconds)
+_AsMilliseconds = BeforeValidator(_milliseconds)
+StartTime = Annotated[int | None, Field(ge=0, description="Start in UTC milliseconds. Left out: now."), _AsMilliseconds]
+EndTime = Annotated[int | None, Field(ge=0, description="End in UTC milliseconds. Left out: now."), _AsMilliseconds]
 
 
 # The schema takes values of any kind; tools get texts.

@@ -19,11 +19,11 @@ from mcp_server.rendering import Record, Table, moment
 from mcp_server.tools._confirm import Question
 from mcp_server.tools._context import OpenRuns, Policy, Recording, RunChanges, Tracking
 from mcp_server.tools._params import (
-    AsMilliseconds,
     Columns,
     Datasets,
     Description,
     EndStatus,
+    EndTime,
     ExperimentRef,
     ExperimentRefs,
     FilterString,
@@ -38,6 +38,7 @@ from mcp_server.tools._params import (
     RunRef,
     RunRefs,
     Since,
+    StartTime,
     Tags,
     Until,
 )
@@ -125,12 +126,8 @@ async def log_run(
     description: Description = "",
     datasets: Datasets | None = None,
     parent_run: ParentRun = "",
-    start_time: Annotated[
-        int | None, Field(ge=0, description="Start in UTC milliseconds. Left out: now."), AsMilliseconds
-    ] = None,
-    end_time: Annotated[
-        int | None, Field(ge=0, description="End in UTC milliseconds. Left out: now."), AsMilliseconds
-    ] = None,
+    start_time: StartTime = None,
+    end_time: EndTime = None,
     status: EndStatus = "FINISHED",
     artifacts: Annotated[
         dict[str, str] | None, Field(description="Small text artifacts by path, such as {'notes.md': 'text'}.")
