@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.operations.searching import moments
@@ -109,16 +109,14 @@ def _texts_by_name(values: object) -> object:
     }
 
 
-def _milliseconds(value: object, info: ValidationInfo) -> object:
+def _milliseconds(value: object) -> object:
     """Times as people and other tools write them: seconds since 1970, ISO 8601, `yesterday`."""
-    text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else ""
-    if isinstance(value, int) and len(text) != 10:
+    if isinstance(value, bool) or not isinstance(value, int | str) or (isinstance(value, int) and value < 10**9):
         return value
-    return (
-        moments.milliseconds(text, int(time.time() * 1_000), argument=f"Argument '{info.field_name}'")
-        if text
-        else value
-    )
+    try:
+        return moments.milliseconds(str(value), int(time.time() * 1_000), argument="")
+    except InvalidInputError:
+        return value  # For validation to judge, and to name.
 
 
 def _named(values: object) -> object:
