@@ -34,7 +34,8 @@ _SHORTEST_OF_ENVIRONMENT: Final = 8
 
 _SECRET_PARAMETER: Final = re.compile(r"(?i)pass|pwd|secret|token|key|credential|signature|^sig$")
 _SECRET_VARIABLE: Final = re.compile(
-    r"(?i)(?:^|_)(?:PASSWORD|PASSWD|PASSPHRASE|PWD|SECRET|TOKEN|CREDENTIALS?|API_?KEY|ACCESS_?KEY(?:_ID)?|SECRET_?KEY"
+    r"(?i)(?!.*_(?:NAME|TYPE|FILE|PATH|DIR|ENV|ISSUER|ARN|COUNT|LIMIT|VERSION|MODE)$)"
+    r".*(?:^|_)(?:PASSWORD|PASSWD|PASSPHRASE|PWD|SECRET|TOKEN|CREDENTIALS?|API_?KEY|ACCESS_?KEY(?:_ID)?|SECRET_?KEY"
     r"|PRIVATE_?KEY|ACCOUNT_?KEY|KEY_?ID|SAS|CONNECTION_STRING)(?:_|$)"
 )
 _PARTS: Final = re.compile(r"\s+|,(?=[\w.-]+=)")
@@ -98,7 +99,7 @@ def remember_variables(environment: Mapping[str, str]) -> None:
         secret = value.strip()
         if len(secret) < _SHORTEST_OF_ENVIRONMENT or _NO_SECRET.fullmatch(secret) or "://" in secret:
             continue
-        if _SECRET_VARIABLE.search(name):
+        if _SECRET_VARIABLE.match(name):
             remember(secret)
 
 

@@ -101,12 +101,14 @@ def test_variables_with_the_name_of_a_secret_are_known():
             "MAX_TOKEN_COUNT": "10000000",
             "SSL_KEY_PASSWORD": "no",
             "SECRET_FILE": "/run/secrets/mlflow",
+            "AWS_SECRET_NAME": "my-app-production",
+            "DB_PASSWORD_PROD": "db-s3cret",
             "HOME_NAME": "something",
         }
     )
-    hidden = "aws-s3cret sk-0123456789 p@ss-w0rd one-s3cret two-s3cret"
-    kept = "false 10000000 no /run/secrets/mlflow something dev prod"
-    assert redact(f"{hidden} | {kept}") == f"*** *** *** *** *** | {kept}"
+    hidden = "db-s3cret aws-s3cret sk-0123456789 p@ss-w0rd one-s3cret two-s3cret"
+    kept = "my-app-production false 10000000 no /run/secrets/mlflow something dev prod"
+    assert redact(f"{hidden} | {kept}") == f"*** *** *** *** *** *** | {kept}"
 
 
 def test_words_of_the_protocol_stay_when_a_password_is_called_like_one():
