@@ -65,7 +65,6 @@ async def write(ask: Ask) -> None:
             params={"lr": "0.1" if name == "one" else "0.2"},
             metrics={"acc": accuracy, "loss": [[step, 1 / (step + 1)] for step in range(200)]},
             tags={"team": "growth"},
-            artifacts={"notes.txt": "notes", "model/MLmodel": MLMODEL},
             idempotency_key=name,
         )
 
@@ -87,12 +86,22 @@ async def history(ask: Ask) -> None:
     assert "199" in str(curves), curves
 
 
+async def links(ask: Ask) -> None:
+    """A link leads to a page, or there is none."""
+    address = (await ask("get_run", run="one")).get("url", "")
+    if not address:
+        raise Refused("none, because its pages are elsewhere")
+    assert httpx2.get(address.partition("#")[0], follow_redirects=True).status_code == 200, address
+
+
 async def artifacts(ask: Ask) -> None:
+    await ask("log_artifact", run="one", path="notes.txt", content="notes")
     assert "notes.txt" in str(await ask("list_artifacts", run="one"))
     assert "notes" in str(await ask("read_artifact", run="one", path="notes.txt"))
 
 
 async def registry(ask: Ask) -> None:
+    await ask("log_artifact", run="two", path="model/MLmodel", content=MLMODEL)
     await ask("register_model", name="model", run="two", model="model")
     await ask("promote_model", name="model", version="1", alias="champion")
     assert "champion" in str(await ask("get_model", name="model"))
@@ -104,6 +113,7 @@ JOBS: dict[str, Callable[[Ask], Awaitable[None]]] = {
     "search, read, compare": read,
     "rank": rank,
     "curves": history,
+    "links": links,
     "artifacts": artifacts,
     "registry": registry,
 }
@@ -126,7 +136,7 @@ async def drive(address: str) -> dict[str, str]:
                 await run(ask)
                 outcome[job] = "yes"
             except Refused as error:
-                outcome[job] = re.sub(r"127\.0\.0\.1:\d+", "HOST", str(error)).replace("|", "/")[:200]
+                outcome[job] = re.sub(r"127\.0\.0\.1:\d+", "HOST", str(error)).replace("|", "/")[:330]
             except AssertionError as error:
                 outcome[job] = f"wrong answer: {str(error)[:120]}".replace("|", "/").replace("\n", " ")
     await engine.aclose()
@@ -224,8 +234,10 @@ def main() -> None:
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
         words = (
             f"Measured with `benchmarks/server_versions.py` at commit {commit.stdout.strip()}. "
-            "On Python 3.11 all of these install (those before 3.11\nwith `setuptools<80` and `sqlalchemy<2.1`). "
-            "A server with `--static-prefix` is reached at the address of its UI; its root does not\ntell the prefix."
+            "Each version is\ninstalled with `setuptools<80` and `sqlalchemy<2.1`, which those before 3.11 need. "
+            "A server with `--static-prefix` is\nreached at the address of its UI. Its root does not tell the prefix: "
+            "MLflow 2 answers requests there, but its pages\nand artifacts are below the prefix; MLflow 3 answers "
+            "nothing there."
         )
         write_part("servers", f"{words}\n\n{table(found)}\n")
 
