@@ -16,48 +16,28 @@ from mcp_server.mlflow_integration.engine import Engine, engine_over, open_engin
 from mcp_server.mlflow_integration.entities import Dataset, Page
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
-from mcp_server.mlflow_integration.rest.transport import Method, Params, Reply, Transport
+from mcp_server.mlflow_integration.rest.transport import Method, Reply, Transport
 from mcp_server.settings import Settings
 from tests.conftest import connect
+from tests.faults import Send, WrappedTransport
 from tests.reliability.faulty_server import faulty_server
 
 WRONG = ("text", "", 7, -1, 1.5, True, [], {}, [1], ["a", None], {"x": 1}, 10**40, "NaN", 1e308, None)
 """What stands in the place of a field; None is JSON's null."""
 
 
-class Passing:
+class Passing(WrappedTransport):
     """A transport that notes the replies it passes on, or alters them first."""
 
-    def __init__(self, beneath: Transport, alter: Callable[[Reply], Reply] = lambda reply: reply) -> None:
-        self._beneath = beneath
+    def __init__(self, wrapped: Transport, alter: Callable[[Reply], Reply] = lambda reply: reply) -> None:
+        super().__init__(wrapped)
         self.alter = alter
         self.replies: list[Reply] = []
 
-    async def request(
-        self,
-        method: Method,
-        path: str,
-        *,
-        params: Params | None = None,
-        json: Any = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        idempotent: bool,
-    ) -> Reply:
-        reply = await self._beneath.request(
-            method, path, params=params, json=json, content=content, headers=headers, idempotent=idempotent
-        )
+    async def carry(self, method: Method, path: str, send: Send) -> Reply:
+        reply = await send()
         self.replies.append(reply)
         return self.alter(reply)
-
-    def warm_up(self) -> None:
-        self._beneath.warm_up()
-
-    def close(self) -> None:
-        """The engine beneath closes its own transport."""
-
-    async def aclose(self) -> None:
-        """The same."""
 
 
 class Canned:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import anyio
 import pytest
@@ -11,9 +10,9 @@ import pytest
 from mcp_server.errors import UnreachableError
 from mcp_server.mlflow_integration.engine import Engine, engine_over
 from mcp_server.mlflow_integration.operations.models.promotion_history import Pointer
-from mcp_server.mlflow_integration.rest.transport import Method, Params, Reply, Transport
+from mcp_server.mlflow_integration.rest.transport import Method, Reply, Transport
 from tests.conftest import connect
-from tests.faults import FaultyTransport
+from tests.faults import FaultyTransport, Send, WrappedTransport
 from tests.registry_world import registered
 
 CHAMPION = Pointer(alias="champion")
@@ -26,39 +25,28 @@ REQUESTS_LIMIT = 30
 Hook = Callable[[], Awaitable[None]]
 
 
-class HookedTransport:
+class HookedTransport(WrappedTransport):
     """Does something before or after the first request that moves an alias or stage, or loses its answer."""
 
     def __init__(
-        self, beneath: Transport, path: str, *, before: Hook | None = None, after: Hook | None = None, lost: str = ""
+        self, wrapped: Transport, path: str, *, before: Hook | None = None, after: Hook | None = None, lost: str = ""
     ) -> None:
-        self._beneath = beneath
+        super().__init__(wrapped)
         self._path = path
         self._before = before
         self._after = after
         self._lost = lost
         self.moves = 0
 
-    async def request(
-        self,
-        method: Method,
-        path: str,
-        *,
-        params: Params | None = None,
-        json: Any = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        idempotent: bool,
-    ) -> Reply:
-        options: dict[str, Any] = {"params": params, "json": json, "content": content, "headers": headers}
+    async def carry(self, method: Method, path: str, send: Send) -> Reply:
         if method != "POST" or not path.endswith(self._path):
-            return await self._beneath.request(method, path, **options, idempotent=idempotent)
+            return await send()
         self.moves += 1
         if self._before:
             await self._before()
         if self._lost == "before":
             raise UnreachableError("The connection was lost.")
-        reply = await self._beneath.request(method, path, **options, idempotent=idempotent)
+        reply = await send()
         if self._after:
             await self._after()
         if self._lost == "after":
@@ -66,15 +54,6 @@ class HookedTransport:
         if self._lost == "hangs":
             await anyio.sleep_forever()
         return reply
-
-    def warm_up(self) -> None:
-        self._beneath.warm_up()
-
-    def close(self) -> None:
-        """The engine beneath closes its own transport."""
-
-    async def aclose(self) -> None:
-        """The same."""
 
 
 async def two_versions(engine: Engine, what: str) -> None:
@@ -117,10 +96,10 @@ async def test_an_answer_lost_for_good_is_said_to_be_unknown(mock_engine: Engine
     await two_versions(mock_engine, what)
 
     class Dying(HookedTransport):
-        async def request(self, method: Method, path: str, **options: Any) -> Reply:
+        async def carry(self, method: Method, path: str, send: Send) -> Reply:
             if self.moves:
                 raise UnreachableError("The connection was refused.")
-            return await super().request(method, path, **options)
+            return await super().carry(method, path, send)
 
     transport = Dying(mock_engine.transports[0], path, lost="after")
     dying = engine_over(mock_engine.location, mock_engine.settings, transport, transport)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,46 +16,23 @@ from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.files.uploads import upload_names
 from mcp_server.mlflow_integration.operations.run_content import batches, run_content
 from mcp_server.mlflow_integration.operations.writing.run_drafts import RunDraft
-from mcp_server.mlflow_integration.rest.transport import Method, Params, Reply, Transport
+from mcp_server.mlflow_integration.rest.transport import Method, Reply, Transport
 from tests.conftest import connect
+from tests.faults import Send, WrappedTransport
 from tests.reliability.lost_acknowledgements import storm
 
-Hook = Callable[[str, Callable[[], Awaitable[Reply]]], Awaitable[Reply]]
+Hook = Callable[[str, Send], Awaitable[Reply]]
 
 
-class HookedTransport:
+class HookedTransport(WrappedTransport):
     """Hands every request to a hook, which decides what becomes of it."""
 
-    def __init__(self, beneath: Transport, hook: Hook) -> None:
-        self._beneath = beneath
+    def __init__(self, wrapped: Transport, hook: Hook) -> None:
+        super().__init__(wrapped)
         self._hook = hook
 
-    async def request(
-        self,
-        method: Method,
-        path: str,
-        *,
-        params: Params | None = None,
-        json: Any = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        idempotent: bool,
-    ) -> Reply:
-        return await self._hook(
-            path.rpartition("mlflow/")[2],
-            lambda: self._beneath.request(
-                method, path, params=params, json=json, content=content, headers=headers, idempotent=idempotent
-            ),
-        )
-
-    def warm_up(self) -> None:
-        self._beneath.warm_up()
-
-    def close(self) -> None:
-        """The engine beneath closes its own transport."""
-
-    async def aclose(self) -> None:
-        """The same."""
+    async def carry(self, method: Method, path: str, send: Send) -> Reply:
+        return await self._hook(path.rpartition("mlflow/")[2], send)
 
 
 def hooked(engine: Engine, hook: Hook) -> Engine:

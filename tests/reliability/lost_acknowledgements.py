@@ -12,9 +12,8 @@ import argparse
 import random
 import sys
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import anyio
 
@@ -23,8 +22,9 @@ from mcp_server.mlflow_integration.engine import Engine, engine_over, open_engin
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.run_content import run_content
 from mcp_server.mlflow_integration.operations.writing.run_drafts import RunDraft
-from mcp_server.mlflow_integration.rest.transport import Method, Params, Reply, Transport
+from mcp_server.mlflow_integration.rest.transport import Method, Reply, Transport
 from mcp_server.settings import Settings
+from tests.faults import Send, WrappedTransport
 
 ATTEMPTS: Final = 6
 """Calls that an agent makes for one run before it gives up."""
@@ -34,47 +34,26 @@ LOST_ANSWERS: Final = 0.08
 EXPERIMENT: Final = "storm"
 
 
-class LossyTransport:
+class LossyTransport(WrappedTransport):
     """Loses some requests before MLflow gets them, and some answers after MLflow carried the request out."""
 
-    def __init__(self, beneath: Transport, chance: random.Random) -> None:
-        self._beneath = beneath
+    def __init__(self, wrapped: Transport, chance: random.Random) -> None:
+        super().__init__(wrapped)
         self._chance = chance
         self.lossy = True
         self.lost_requests = 0
         self.lost_answers = 0
 
-    async def request(
-        self,
-        method: Method,
-        path: str,
-        *,
-        params: Params | None = None,
-        json: Any = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        idempotent: bool,
-    ) -> Reply:
+    async def carry(self, method: Method, path: str, send: Send) -> Reply:
         draw = self._chance.random() if self.lossy else 1.0
         if draw < LOST_REQUESTS:
             self.lost_requests += 1
             raise UnreachableError("The request was lost.")
-        reply = await self._beneath.request(
-            method, path, params=params, json=json, content=content, headers=headers, idempotent=idempotent
-        )
+        reply = await send()
         if draw < LOST_REQUESTS + LOST_ANSWERS:
             self.lost_answers += 1
             raise UnreachableError("The answer was lost.")
         return reply
-
-    def warm_up(self) -> None:
-        self._beneath.warm_up()
-
-    def close(self) -> None:
-        """The engine beneath closes its own transport."""
-
-    async def aclose(self) -> None:
-        """The same."""
 
 
 @dataclass

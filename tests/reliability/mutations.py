@@ -4,47 +4,32 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from mcp_server.mlflow_integration.rest.transport import Method, Params, Reply, Transport
+from mcp_server.mlflow_integration.rest.transport import Method, Reply, Transport
+from tests.faults import Send, WrappedTransport
 
 WRONG: Final = (None, 0, -1, 1.5, "", "text", True, [], {}, [None], {"a": 1}, "NaN", 10**400)
 BROKEN_BODIES: Final = (b"", b"{", b"[]", b"null", b"<html>sign in</html>", b"\xff\xfe")
 
 
-class MutatingTransport:
+class MutatingTransport(WrappedTransport):
     """Passes requests on and changes a share of the replies, chosen by a seeded generator."""
 
-    def __init__(self, beneath: Transport, chance: random.Random, share: float = 0.5) -> None:
-        self._beneath = beneath
+    def __init__(self, wrapped: Transport, chance: random.Random, share: float = 0.5) -> None:
+        super().__init__(wrapped)
         self._chance = chance
         self._share = share
         self.mutated = 0
         self.replies = 0
 
-    async def request(
-        self,
-        method: Method,
-        path: str,
-        *,
-        params: Params | None = None,
-        json: Any = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        idempotent: bool,
-    ) -> Reply:
-        reply = await self._beneath.request(
-            method, path, params=params, json=json, content=content, headers=headers, idempotent=idempotent
-        )
+    async def carry(self, method: Method, path: str, send: Send) -> Reply:
+        reply = await send()
         self.replies += 1
         if self._chance.random() >= self._share:
             return reply
         self.mutated += 1
         return mutated(reply, self._chance)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._beneath, name)
 
 
 def mutated(reply: Reply, chance: random.Random) -> Reply:
