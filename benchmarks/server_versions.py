@@ -136,7 +136,8 @@ async def drive(address: str) -> dict[str, str]:
                 await run(ask)
                 outcome[job] = "yes"
             except Refused as error:
-                outcome[job] = re.sub(r"127\.0\.0\.1:\d+", "HOST", str(error)).replace("|", "/")[:330]
+                text = re.sub(r"127\.0\.0\.1:\d+", "HOST", str(error)).replace("|", "/")[:200]
+                outcome[job] = "refused; the error names --static-prefix" if "--static-prefix" in str(error) else text
             except AssertionError as error:
                 outcome[job] = f"wrong answer: {str(error)[:120]}".replace("|", "/").replace("\n", " ")
     await engine.aclose()
