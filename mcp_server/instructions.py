@@ -38,7 +38,9 @@ def instructions(location: Location, settings: Settings, trackers: Sequence[str]
         f"{connected} ({location.why}).{' Read-only: nothing can be changed.' if settings.read_only else ''}",
     ]
     if trackers:
-        lines[1] = f"Several MLflow, chosen by the argument tracker; the first is the default. {'; '.join(trackers)}."
+        lines[1] = (
+            f"Several MLflow trackers; the argument tracker chooses, the first is the default. {'; '.join(trackers)}."
+        )
     if settings.experiment_name:
         lines.append(f"Default experiment: {settings.experiment_name}.")
     lines += [_READING, *([] if settings.read_only else [_WRITING]), _FORMS]

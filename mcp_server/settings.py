@@ -83,7 +83,7 @@ class Settings(BaseSettings):
         "",
         validation_alias="MLFLOW_MCP_TRACKERS",
         json_schema_extra=SAFETY,
-        description="Several MLflow at once, as name=address pairs separated by commas; tools then take a tracker. "
+        description="Several MLflow servers at once, as name=address pairs separated by commas; tools then take a tracker. "
         "Empty: one.",
     )
     username: str = Field("", validation_alias="MLFLOW_TRACKING_USERNAME", description="User name for basic auth.")

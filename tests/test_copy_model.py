@@ -99,6 +99,8 @@ async def test_a_copy_has_the_files_and_all_that_is_known_of_the_version(
         assert (tags[tag_names.COPY_VERSION], tags[tag_names.COPY_RUN]) == (f"{model}/1", original)
     assert (version.description, version.tags["stage"], version.aliases) == ("a version", "draft", ())
     assert tag_names.REQUEST_KEY not in run.tags
+    assert copied.get("url", "").startswith(mlflow_server if target == "prod" else "")
+    assert ("url" in copied) == (target == "prod")
     assert "0.5" in contents[1]
     assert (again["version"], again["hint"]) == ("1", "This version was copied before; nothing was written.")
     assert len(versions["rows"]) == 1
@@ -387,6 +389,32 @@ async def test_the_policy_of_the_target_holds_for_copies(
         await a_small_version(agent, model, "dev")
         refusal = await agent.refusal("copy_model", **arguments)
     assert "A person has to agree to this" in refusal
+
+
+async def test_a_copy_brings_no_tags_of_this_server_with_it(mlflow_server: str, name: Callable[..., str]):
+    """Whoever may write to the source with another client would otherwise forge promotions at the target."""
+    model = name("churn")
+    forged = {
+        "mcp.promotion.champion.1795233300953": '{"version": "1"}',
+        "MCP.state": "complete",
+        tag_names.COPY_TRACKER: "prod (http://trusted)",
+        tag_names.REQUEST_KEY: "a key",
+        "mlflow.parentRunId": "0" * 32,
+    }
+    async with connected(f"dev=mock,prod={mlflow_server}") as (agent, opened):
+        await a_small_version(agent, model, "dev")
+        pair = await Pair.of(opened, "dev", "prod", model)
+        for key, value in forged.items():
+            await pair.source.api.set_run_tag(pair.version.version.run_id, key, value)
+            await pair.source.registering._api.set_model_version_tag(model, "1", key, value)
+        copied = await agent.ask("copy_model", name=model, version="1", from_tracker="dev", to_tracker="prod")
+        run = await pair.target.api.get_run(copied["run_id"])
+        version = await pair.target.registry.version(model, "1")
+        record = await agent.ask("get_model", name=model, tracker="prod")
+    for tags in (run.tags, version.tags):
+        assert {key: tags.get(key) for key in forged if tags.get(key) == forged[key]} == {}
+        assert tags[tag_names.COPY_TRACKER] == "dev (mock)"
+    assert "promotions" not in record
 
 
 async def test_what_cannot_be_copied_is_refused_in_a_sentence(

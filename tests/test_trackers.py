@@ -16,6 +16,8 @@ from mcp.types import ResourceTemplateReference
 
 from mcp_server import redaction
 from mcp_server.errors import SettingsError
+from mcp_server.mlflow_integration.rest.http_transport import HttpTransport
+from mcp_server.mlflow_integration.rest.plugin_transport import PluginTransport
 from mcp_server.redaction import redact
 from mcp_server.server import build_server
 from mcp_server.settings import Settings
@@ -208,6 +210,14 @@ async def test_every_tracker_gets_its_own_credentials_and_no_others(
         assert authorizations(test) == {""}
         workspaces = [server.asked[0].headers.get("x-mlflow-workspace") for server in (dev, prod, test)]
         assert workspaces == ["general-workspace", None, "test-workspace"]
+
+
+def test_a_sign_in_of_mlflows_client_is_for_the_default_tracker(monkeypatch: pytest.MonkeyPatch):
+    """AWS SigV4 and authentication plugins sign with what the environment holds."""
+    monkeypatch.setenv("MLFLOW_TRACKING_AWS_SIGV4", "true")
+    opened = open_trackers(Settings.load(trackers=ADDRESSES))
+    kinds = {tracker.name: type(tracker.engine.transports[0]) for tracker in opened.all}
+    assert kinds == {"dev": PluginTransport, "prod": HttpTransport}
 
 
 async def test_the_general_credentials_go_to_the_tracker_at_the_general_address(monkeypatch: pytest.MonkeyPatch):
