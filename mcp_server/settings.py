@@ -83,8 +83,8 @@ class Settings(BaseSettings):
         "",
         validation_alias="MLFLOW_MCP_TRACKERS",
         json_schema_extra=SAFETY,
-        description="Several MLflow servers at once, as name=address pairs separated by commas; tools then take a tracker. "
-        "Empty: one.",
+        description="Several MLflow servers at once, as name=address pairs separated by commas; tools then take a "
+        "tracker. Empty: one.",
     )
     username: str = Field("", validation_alias="MLFLOW_TRACKING_USERNAME", description="User name for basic auth.")
     password: SecretStr = Field(
