@@ -21,7 +21,7 @@ from mcp_server.mlflow_integration.copies.model_copies import CopyOrder, ModelCo
 from mcp_server.mlflow_integration.copies.sources import CopySource, files_of, read_source
 from mcp_server.mlflow_integration.engine import Engine, engine_over
 from mcp_server.mlflow_integration.entities import Artifact, Run
-from mcp_server.mlflow_integration.operations.files.artifacts import ArtifactPage, ArtifactPlace, FoundArtifact
+from mcp_server.mlflow_integration.operations.files.artifact_places import ArtifactPage, ArtifactPlace, FoundArtifact
 from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactContent, ArtifactRoot, ArtifactsApi
 from mcp_server.mlflow_integration.rest.tracking_api import UPLOAD_LIMIT
 from mcp_server.mlflow_integration.rest.transport import STREAM_PIECE

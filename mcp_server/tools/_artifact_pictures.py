@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from mcp_server.analysis.files.file_kinds import mime_type
 from mcp_server.errors import InvalidInputError
-from mcp_server.mlflow_integration.operations.files.artifacts import Artifacts, FoundArtifact
+from mcp_server.mlflow_integration.operations.files.artifact_places import FoundArtifact
+from mcp_server.mlflow_integration.operations.files.artifacts import Artifacts
 from mcp_server.mlflow_integration.operations.threads import off_the_loop
 from mcp_server.rendering import Picture, Record
 from mcp_server.tools._artifact_streams import whole

@@ -14,7 +14,8 @@ from mcp_server.analysis.files.json_files import outline, value_at
 from mcp_server.analysis.files.model_cards import conda_packages, model_facts, packages, split_table
 from mcp_server.analysis.files.patterns import safe_pattern
 from mcp_server.errors import InvalidInputError
-from mcp_server.mlflow_integration.operations.files.artifacts import Artifacts, FoundArtifact
+from mcp_server.mlflow_integration.operations.files.artifact_places import FoundArtifact
+from mcp_server.mlflow_integration.operations.files.artifacts import Artifacts
 from mcp_server.mlflow_integration.operations.threads import in_thread, off_the_loop
 from mcp_server.rendering import LongText, Picture, Record, Table
 from mcp_server.tools._artifact_pictures import PICTURE_LIMIT, picture

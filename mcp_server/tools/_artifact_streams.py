@@ -8,7 +8,8 @@ from typing import Final
 from anyio import from_thread
 
 from mcp_server.errors import InvalidInputError, UnsupportedError
-from mcp_server.mlflow_integration.operations.files.artifacts import Artifacts, FoundArtifact
+from mcp_server.mlflow_integration.operations.files.artifact_places import FoundArtifact
+from mcp_server.mlflow_integration.operations.files.artifacts import Artifacts
 
 RANGE_PIECE: Final = 256 * 1024
 RANGES_LIMIT: Final = 200

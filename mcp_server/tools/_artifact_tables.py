@@ -13,7 +13,8 @@ from mcp_server.analysis.files import columns as column_facts
 from mcp_server.analysis.files import excerpts
 from mcp_server.analysis.files.file_kinds import encoding_of
 from mcp_server.errors import InvalidInputError
-from mcp_server.mlflow_integration.operations.files.artifacts import Artifacts, FoundArtifact
+from mcp_server.mlflow_integration.operations.files.artifact_places import FoundArtifact
+from mcp_server.mlflow_integration.operations.files.artifacts import Artifacts
 from mcp_server.mlflow_integration.operations.threads import in_thread, off_the_loop
 from mcp_server.rendering import Table
 from mcp_server.tools._artifact_streams import RangedFile

@@ -13,7 +13,7 @@ from typing import Final
 from mcp_server import resource_uris as uris
 from mcp_server.analysis.files.file_kinds import mime_type
 from mcp_server.mlflow_integration.entities import Artifact, Run
-from mcp_server.mlflow_integration.operations.files.artifacts import FoundArtifact
+from mcp_server.mlflow_integration.operations.files.artifact_places import FoundArtifact
 from mcp_server.rendering import Link
 
 LINKS_LIMIT: Final = 5

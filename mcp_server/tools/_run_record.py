@@ -46,7 +46,7 @@ def run_record(run: Run, around: Surroundings, *, experiment: str, url: str, who
         "children": _children(around),
         "url": url,
     }
-    return Record(facts, hint=_hint(around, cut), links=(run_link(run),) if (cut or many) and not whole else ())
+    return Record(facts, hint=_hint(run, around, cut), links=(run_link(run),) if (cut or many) and not whole else ())
 
 
 def chosen_record(run: Run, columns: Sequence[str]) -> Record:
@@ -100,8 +100,10 @@ def _children(around: Surroundings) -> Table | None:
     return Table(["run_id", "run_name", "status"], rows, hint=hint)
 
 
-def _hint(around: Surroundings, cut: Sequence[str]) -> str:
+def _hint(run: Run, around: Surroundings, cut: Sequence[str]) -> str:
     hints: list[str] = []
+    if run.status == "FAILED" and not reasons_in_tags(run.tags):
+        hints.append("diagnose_run looks for the cause in its log and curves.")
     if cut:
         names = ", ".join(f"'{shown(name)}'" for name in cut[:20]) + (" and more" if len(cut) > 20 else "")
         hints.append(f"Cut values: get_run with columns=[{names}] shows them whole.")

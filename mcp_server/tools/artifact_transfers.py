@@ -11,8 +11,8 @@ from mcp_server.analysis.files.file_differences import DIFF_LINES, compare_files
 from mcp_server.analysis.files.file_kinds import encoding_of
 from mcp_server.analysis.files.globs import glob_matches
 from mcp_server.errors import InvalidInputError, NotFoundError
+from mcp_server.mlflow_integration.operations.files.artifact_places import ArtifactPlace, FoundArtifact
 from mcp_server.mlflow_integration.operations.files.artifact_transfers import FILES_PER_CALL, Transferred
-from mcp_server.mlflow_integration.operations.files.artifacts import ArtifactPlace, FoundArtifact
 from mcp_server.mlflow_integration.operations.run_content import ARTIFACT_TEXT_LIMIT
 from mcp_server.mlflow_integration.operations.threads import off_the_loop
 from mcp_server.mlflow_integration.operations.writing.open_runs import need_open

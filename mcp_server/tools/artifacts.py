@@ -8,7 +8,7 @@ from pydantic import Field
 
 from mcp_server.analysis.files.globs import glob_matches
 from mcp_server.mlflow_integration.entities import LoggedModel
-from mcp_server.mlflow_integration.operations.files.artifacts import FoundArtifact
+from mcp_server.mlflow_integration.operations.files.artifact_places import FoundArtifact
 from mcp_server.rendering import Picture, Record, Table
 from mcp_server.tools._artifact_reading import Part, read
 from mcp_server.tools._context import Artifacts

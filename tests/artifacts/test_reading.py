@@ -175,10 +175,14 @@ async def test_a_file_that_is_not_there_is_answered_with_the_closest(engine: Any
     async with connect(engine) as agent:
         missing = await agent.refusal("read_artifact", run=run, path="plots/confusion_matrix.png")
         folder = await agent.refusal("read_artifact", run=run, path="plots")
+        above = await agent.refusal("read_artifact", run=run, path="Confusion Matrix.png")
+        similar = await agent.refusal("read_artifact", run=run, path="predictions.parq")
         nowhere = await agent.refusal("read_artifact", run=run, path="nowhere/x.txt")
     assert "plots/confusion matrix.png" in missing
     assert "folder" in folder and "list_artifacts" in folder
     assert "train.log" in nowhere
+    assert "Closest: plots/confusion matrix.png." in above
+    assert "tables/predictions.parquet" in similar
 
 
 async def test_the_model_of_a_run_is_read_in_every_way_it_is_named(engine: Any, name: Any, logged_model: Any):

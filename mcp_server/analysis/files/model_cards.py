@@ -10,6 +10,8 @@ from typing import Any, Final, cast
 from mcp_server.analysis.files.model_files import describe_model
 
 _REQUIREMENT: Final = re.compile(r"\s*(?P<name>[A-Za-z0-9][\w.-]*)(?P<extras>\[[^\]]*\])?\s*(?P<condition>[^#;]*)")
+_CONDA: Final = re.compile(r"\s*(?P<name>[^\s=<>!~]+)(?P<condition>.*)")
+"""`python=3.11.7`, `pip<=26.3`, `numpy >=1.2,<2`, `conda-forge::numpy=1.2=py38`."""
 _RUNS_CODE: Final = (
     "pickled_model",
     "code",
@@ -23,8 +25,6 @@ _FACTS: Final = (
     "utc_time_created",
     "run_id",
     "model_id",
-    "model_uuid",
-    "artifact_path",
     "model_type",
 )
 
@@ -71,8 +71,9 @@ def conda_packages(text: str) -> list[tuple[str, str, str]] | None:
     found: list[tuple[str, str, str]] = []
     for entry in cast("list[object]", listed):
         if isinstance(entry, str):
-            name, _, condition = entry.partition("=")
-            found.append((name.strip(), condition.strip("= ") or "any", "conda"))
+            match = _CONDA.match(entry)
+            name, condition = (match["name"], match["condition"]) if match else (entry, "")
+            found.append((name.strip(), condition.strip().lstrip("=").strip() or "any", "conda"))
         elif isinstance(entry, dict):
             pip: object = cast("dict[str, object]", entry).get("pip")
             lines = (

@@ -28,8 +28,8 @@ from mcp_server.mlflow_integration.copies.sources import CopySource, files_of, o
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.mlflow_integration.entities import Artifact, ModelVersion, Run
 from mcp_server.mlflow_integration.operations.deadlines import reserve_seconds, stop_before_deadline
+from mcp_server.mlflow_integration.operations.files.artifact_places import ArtifactPlace, FoundArtifact
 from mcp_server.mlflow_integration.operations.files.artifact_transfers import Progress
-from mcp_server.mlflow_integration.operations.files.artifacts import ArtifactPlace, FoundArtifact
 from mcp_server.mlflow_integration.operations.models.model_sources import ModelSource
 from mcp_server.mlflow_integration.operations.models.registering import Registered
 from mcp_server.mlflow_integration.operations.run_content import Metric, RunContent, batches

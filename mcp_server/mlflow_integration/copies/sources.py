@@ -12,8 +12,8 @@ from mcp_server.errors import InvalidInputError, NotFoundError
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.mlflow_integration.entities import LoggedModel, ModelVersion, Run
+from mcp_server.mlflow_integration.operations.files.artifact_places import ArtifactPlace, FoundArtifact
 from mcp_server.mlflow_integration.operations.files.artifact_transfers import FILES_PER_CALL
-from mcp_server.mlflow_integration.operations.files.artifacts import ArtifactPlace, FoundArtifact
 from mcp_server.mlflow_integration.operations.run_content import artifact_path
 from mcp_server.mlflow_integration.operations.writing.open_runs import ENDED
 from mcp_server.mlflow_integration.operations.writing.unfinished_writes import Ending

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Artifact, Run
-from mcp_server.mlflow_integration.operations.files.artifacts import ArtifactPlace, Artifacts, FoundArtifact
+from mcp_server.mlflow_integration.operations.files.artifact_places import ArtifactPlace, FoundArtifact
+from mcp_server.mlflow_integration.operations.files.artifacts import Artifacts
 from mcp_server.mlflow_integration.operations.files.folders import files_in, open_for_writing, place_of, writable_size
 from mcp_server.mlflow_integration.operations.files.uploads import LocalUpload, Uploads, upload_names
 from mcp_server.mlflow_integration.operations.run_content import artifact_path

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
 from mcp_server.errors import InvalidInputError, NotFoundError, UnsupportedError
 from mcp_server.mlflow_integration.entities import Artifact, LoggedModel, ModelVersion, Run
+from mcp_server.mlflow_integration.operations.files.artifact_places import ArtifactPage, ArtifactPlace, FoundArtifact
 from mcp_server.mlflow_integration.operations.models.registry import Registry
 from mcp_server.mlflow_integration.operations.run_content import artifact_path
 from mcp_server.mlflow_integration.operations.searching.references import References
@@ -24,6 +25,9 @@ from mcp_server.untrusted import shown
 
 FOLDERS_PER_CALL: Final = 100
 """Folders one call opens, each a request; the next page goes on."""
+FILES_COMPARED: Final = 500
+FOLDERS_COMPARED: Final = 20
+"""Looked through for a file whose path was wrong."""
 MODELS_SHOWN: Final = 50
 """Logged models of one run that are looked up."""
 _COPIES_FOLLOWED: Final = 5
@@ -33,60 +37,6 @@ _LOGGED_MODEL: Final = re.compile(r"(?:models:/)?(?P<id>m-[0-9a-f]{32})/?")
 _VERSION: Final = re.compile(r"models:/(?P<name>[^@]+?)(?:/(?P<version>[^/@]+)|@(?P<alias>[^/@]+))/?")
 _CONNECTS_ELSEWHERE: Final = frozenset({"ftp", "sftp", "hdfs", "viewfs", "http", "https", "r2", "b2"})
 """Schemes whose URI names a host that MLflow would connect to. Source: MLflow store/artifact/host_policy.py."""
-
-
-@dataclass(frozen=True, slots=True)
-class ArtifactPlace:
-    """Where artifacts are: a root, and for some model versions a folder below it."""
-
-    root: ArtifactRoot
-    label: str
-    """What an answer calls it: `run 'baseline' (3f2a…)`."""
-    folder: str = ""
-    run: Run | None = None
-    """Set when the root is a run named by the caller: its logged models are shown beside its own files."""
-    in_run: tuple[str, str] = ("", "")
-    """The run that leads to a logged model's files, and the folder that they are below; empty for other roots."""
-
-    def full(self, path: str) -> str:
-        return "/".join(part for part in (self.folder, path) if part)
-
-    @property
-    def resource_run(self) -> str:
-        """The run below which the files have a resource; empty when there is none."""
-        return self.root.name if self.root.kind == "run" else self.in_run[0]
-
-    def resource_path(self, path: str) -> str:
-        return self.full(path) if self.root.kind == "run" else f"{self.in_run[1]}/{path}"
-
-    def relative(self, path: str) -> str:
-        return path.removeprefix(f"{self.folder}/") if self.folder else path
-
-
-@dataclass(frozen=True, slots=True)
-class FoundArtifact:
-    """A file and the place it was found in."""
-
-    place: ArtifactPlace
-    artifact: Artifact
-    """Its path is relative to the place."""
-    listed_as: str = ""
-    """Its path in the listing of a run, where it differs: files of a logged model stand below the model's name."""
-
-    @property
-    def path(self) -> str:
-        return self.listed_as or self.artifact.path
-
-
-@dataclass(frozen=True, slots=True)
-class ArtifactPage:
-    """Files in the order of their paths."""
-
-    files: tuple[FoundArtifact, ...]
-    next_after: str
-    """The path after which the next page begins; empty on the last page."""
-    models: tuple[LoggedModel, ...] = ()
-    """Logged models of the run, which appear as folders."""
 
 
 class Artifacts:
@@ -155,8 +105,9 @@ class Artifacts:
             return await self.find(*inner)
         names = [one.path for one in siblings or await self.folder(place)]
         there = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        closest = await self._closest(place, path, names)
         raise NotFoundError(
-            f"{place.label[0].upper()}{place.label[1:]} has no artifact '{path}'.{did_you_mean(path, names)} "
+            f"{place.label[0].upper()}{place.label[1:]} has no artifact '{path}'.{closest} "
             + (f"There: {there}. " if names else "")
             + "list_artifacts lists them."
         )
@@ -212,6 +163,15 @@ class Artifacts:
                 found = await self.find(place, path)
                 return ArtifactPage((replace(found, listed_as=path),), "")
         return ArtifactPage(tuple(walk.files), walk.next_after, models)
+
+    async def _closest(self, place: ArtifactPlace, path: str, names: Sequence[str]) -> str:
+        """Files with this name in other folders, else similar ones, as a sentence; empty when there is none."""
+        walk = _Walk(self, "", FILES_COMPARED, folders=FOLDERS_COMPARED)
+        await walk.descend(place, "", "", await self._models(place))
+        name = path.rpartition("/")[2]
+        same = [one.path for one in walk.files if one.path.rpartition("/")[2].casefold() == name.casefold()]
+        near = did_you_mean(path, names) or did_you_mean(name, [one.path for one in walk.files])
+        return f" Closest: {', '.join(same[:3])}." if same else near
 
     # Places
 
@@ -286,7 +246,7 @@ class _Walk:
     `after` is the file shown last, or a folder that is done, which ends in a slash.
     """
 
-    def __init__(self, artifacts: Artifacts, after: str, limit: int) -> None:
+    def __init__(self, artifacts: Artifacts, after: str, limit: int, folders: int = FOLDERS_PER_CALL) -> None:
         self.files: list[FoundArtifact] = []
         self.seen = False
         """Whether anything was there at all."""
@@ -296,6 +256,7 @@ class _Walk:
         self._after_is_done = after.endswith("/")
         self._limit = limit
         self._folders = 0
+        self._folders_limit = folders
         self._last = after
 
     async def descend(
@@ -311,7 +272,7 @@ class _Walk:
             is_folder = name in inner or entries[name].is_dir
             if self._is_behind(path_shown.split("/"), is_folder):
                 continue
-            if len(self.files) >= self._limit or (is_folder and self._folders >= FOLDERS_PER_CALL):
+            if len(self.files) >= self._limit or (is_folder and self._folders >= self._folders_limit):
                 self.next_after = self._last
                 return False
             if not is_folder:
