@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Annotated, Any
 
 from mcp.server import MCPServer
 from pydantic import Field
+
+from mcp_server.tools._offered import Offered
 
 Experiment = Annotated[str, Field(description="Experiment name or id.")]
 Run = Annotated[str, Field(description="Run name or id.")]
@@ -94,8 +98,17 @@ PROMPTS = (
 )
 
 
-def register_prompts(to: MCPServer[Any]) -> None:
-    """Adds the prompts to a server."""
-    for function in PROMPTS:
-        name = function.__name__
+def register_prompts(to: MCPServer[Any], offered: Offered) -> None:
+    """Adds the prompts to a server; they say which tools that they name it does not offer."""
+    for prompt in PROMPTS:
+        name = prompt.__name__
+        function = _marked(prompt, offered)
         to.prompt(name=name, title=name.replace("_", " ").capitalize(), description=function.__doc__)(function)
+
+
+def _marked(prompt: Callable[..., str], offered: Offered) -> Callable[..., str]:
+    @wraps(prompt)
+    def text(*args: Any, **arguments: Any) -> str:
+        return offered.text(prompt(*args, **arguments))
+
+    return text

@@ -24,6 +24,7 @@ from mcp_server.resources import register_resources, with_mime_types
 from mcp_server.subscriptions import Announcements
 from mcp_server.tools import chosen_tools, missing_tools
 from mcp_server.tools._define import build
+from mcp_server.tools._offered import Offered
 from mcp_server.tools._trackers import ChooseTracker
 from mcp_server.trackers import ServerContext, Trackers
 
@@ -56,12 +57,14 @@ def build_server(over: Engine | Trackers) -> ProtocolServer:
 
     definitions = chosen_tools(settings, several_trackers=trackers.several)
     announcements = Announcements(frozenset(tool.name for tool in definitions if not tool.reads_only))
+    missing = missing_tools(settings, several_trackers=trackers.several)
+    offered = Offered(missing)
     server = MlflowServer(
         name="mlflow",
         title="MLflow",
         version=__version__,
-        instructions=instructions(trackers.default.engine.location, settings, _descriptions(trackers)),
-        tools=[build(definition, settings.timeout_seconds, trackers.names) for definition in definitions],
+        instructions=offered.text(instructions(trackers.default.engine.location, settings, _descriptions(trackers))),
+        tools=[build(definition, settings.timeout_seconds, trackers.names, missing) for definition in definitions],
         lifespan=_lifespan(trackers),
         middleware=[
             guard_messages,
@@ -75,11 +78,10 @@ def build_server(over: Engine | Trackers) -> ProtocolServer:
     )
     server.middleware.append(AdvertiseWhatExists(server))
     audit = AuditLog(settings.audit_log)
-    missing = missing_tools(settings, several_trackers=trackers.several)
     server.configure(timeout_seconds=settings.timeout_seconds, missing_tools=missing, audit=audit)
     announcements.serve_earlier_clients(server)
     register_resources(server, trackers)
-    register_prompts(server)
+    register_prompts(server, offered)
     register_completions(server, trackers)
     return server
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import mcp_server
+from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.tools import TOOLSETS
+from mcp_server.tools._define import build
+from mcp_server.tools._offered import NOT_ENABLED
+from tests.conftest import connect
 
 PACKAGE = Path(mcp_server.__file__).parent
 TOOLS = {definition.name for toolset in TOOLSETS.values() for definition in toolset}
@@ -39,3 +47,73 @@ def test_every_tool_that_a_text_names_exists():
     ]
     assert len(named) > 40
     assert [(place, word) for place, word in named if word not in TOOLS | OF_THE_PYTHON_API] == []
+
+
+RESTRICTED: list[dict[str, Any]] = [{"read_only": True}, *({"toolsets": (toolset,)} for toolset in TOOLSETS)]
+
+QUESTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("search_runs", {"experiments": ["none"]}),
+    ("search_runs", {}),
+    ("get_run", {"run": "none"}),
+    ("search_experiments", {"name_contains": "none"}),
+    ("search_models", {}),
+    ("get_model", {"name": "none"}),
+    ("list_artifacts", {"run": "none"}),
+    ("diagnose_run", {"run": "broken"}),
+    ("rank_runs", {"metric": "none"}),
+    ("summarize_experiment", {"experiment": "named"}),
+    ("get_server_info", {}),
+]
+
+
+def not_offered(text: str, offered: set[str]) -> list[str]:
+    """Names of tools that exist elsewhere, and of which the text does not say so at their first mention."""
+    found: list[str] = []
+    for name in TOOLS - offered:
+        match = re.search(rf"(?<![\w./-]){name}(?![\w/-]|\.\w)", text)
+        if match and not text[match.end() :].startswith(f" ({NOT_ENABLED})"):
+            found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("restricted", RESTRICTED, ids=str)
+async def test_no_text_of_a_restricted_server_sends_an_agent_to_a_tool_it_lacks(
+    mock_engine: Engine, restricted: dict[str, Any]
+):
+    """Instructions, descriptions, prompts, hints and errors say that a tool is not enabled, or do not name it."""
+    async with connect(mock_engine, closes=False) as agent:
+        await agent.ask("log_run", experiment="named", run_name="broken", metrics={"loss": [[0, 1.0], [1, "NaN"]]})
+    async with connect(mock_engine, **restricted) as agent:
+        tools = (await agent.client.list_tools()).tools
+        offered = {tool.name for tool in tools}
+        assert offered < TOOLS
+        texts = {"instructions": agent.client.instructions or ""}
+        texts |= {tool.name: json.dumps([tool.description, tool.input_schema]) for tool in tools}
+        for prompt in (await agent.client.list_prompts()).prompts:
+            arguments = {argument.name: "named" for argument in prompt.arguments or ()}
+            answer = await agent.client.get_prompt(prompt.name, arguments)
+            texts[prompt.name] = "\n".join(message.content.text for message in answer.messages)  # type: ignore[union-attr]
+        for tool, asked in QUESTIONS:
+            if tool in offered:
+                result = await agent.client.call_tool(tool, asked)
+                texts[f"{tool} {asked}"] = result.content[0].text  # type: ignore[union-attr]
+    assert len(texts) > len(offered)
+    wrong = {place: found for place, text in texts.items() if (found := not_offered(text, offered))}
+    assert wrong == {}
+
+
+def test_every_argument_that_a_text_names_exists():
+    """`exact=true` in a hint is an argument of a tool."""
+    parameters = {
+        name for tools in TOOLSETS.values() for one in tools for name in build(one, 1.0).parameters["properties"]
+    }
+    named = [
+        (place, name)
+        for place, text in texts()
+        # Docstrings of private functions speak of data: `lr=0.1, depth=3`.
+        if not re.search(r"`\w+=[^`]*, \w+=", text)
+        and place.startswith(("tools", "mlflow_integration/operations", "prompts", "instructions", "paging"))
+        for name in re.findall(r"(?<![\w.'\"])([a-z_]+)=(?:true|false|\d+|\[|'|\"|$)", text)
+    ]
+    assert len(named) > 15
+    assert [(place, name) for place, name in named if name not in parameters] == []

@@ -24,6 +24,7 @@ from mcp_server.suggestions import did_you_mean
 from mcp_server.tools._arguments import as_declared
 from mcp_server.tools._context import context_of
 from mcp_server.tools._deadline import deadline
+from mcp_server.tools._offered import Offered
 from mcp_server.tools._results import call_result
 from mcp_server.tools._schema import Json
 from mcp_server.tools._trackers import marked, need_writable, own_arguments
@@ -44,6 +45,7 @@ class AnsweringTool(Tool):
     """A tool whose result is a Table, Record or Picture and whose failures are sentences."""
 
     _seconds: float = PrivateAttr(default=0.0)
+    _offered: Offered = PrivateAttr(default_factory=Offered)
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
         here = context_of(context)
@@ -55,17 +57,22 @@ class AnsweringTool(Tool):
         except TimeoutError as error:
             raise ToolError(str(self._too_slow())) from error
         except MlflowToolError as error:
-            raise ToolError(_shortened(str(error), arguments)) from error
+            raise ToolError(self._offered.text(_shortened(str(error), arguments))) from error
         except ToolError as error:
             cause = own_words(self._sentence(error.__cause__), here.engine.settings)
-            raise ToolError(_shortened(cause, arguments)) from error.__cause__
+            raise ToolError(self._offered.text(_shortened(cause, arguments))) from error.__cause__
         if isinstance(result, InputRequiredResult):
             return result
-        return call_result(marked(result, here.tracker.name))
+        return call_result(self._offered.answer(marked(result, here.tracker.name)))
 
     def limit(self, seconds: float) -> None:
         """Bounds the time of a call."""
         self._seconds = seconds
+
+    def belong(self, offered: Offered) -> None:
+        """Marks in its texts, and in its answers from now on, the tools that are not offered beside it."""
+        self._offered = offered
+        self.description = offered.text(self.description or "")
 
     @property
     def reads_only(self) -> bool:

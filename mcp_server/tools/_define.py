@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ from mcp.types import ToolAnnotations
 
 from mcp_server.tools._calls import AnsweringTool, DeclaredArguments
 from mcp_server.tools._confirm import Ask, with_consent
+from mcp_server.tools._offered import Offered
 from mcp_server.tools._results import output_schema
 from mcp_server.tools._schema import published, text_limits
 from mcp_server.tools._trackers import with_tracker
@@ -77,8 +78,13 @@ def _hints(*, read_only: bool, destructive: bool, idempotent: bool) -> ToolAnnot
     )
 
 
-def build(definition: Definition, timeout_seconds: float, trackers: Sequence[str] = ()) -> AnsweringTool:
-    """The MCP tool of a definition; its description is the function's docstring. `trackers`: names, if several."""
+def build(
+    definition: Definition, timeout_seconds: float, trackers: Sequence[str] = (), missing: Collection[str] = ()
+) -> AnsweringTool:
+    """The MCP tool of a definition; its description is the function's docstring. `trackers`: names, if several.
+
+    `missing` are the tools that are not offered beside it.
+    """
     function, hints = definition.function, definition.hints
     asking = with_consent(function, definition.ask) if definition.ask else function
     tool = cast(
@@ -91,13 +97,15 @@ def build(definition: Definition, timeout_seconds: float, trackers: Sequence[str
             structured_output=False,
         ),
     )
+    offered = Offered(missing)
     tool.limit(timeout_seconds)
+    tool.belong(offered)
     model = tool.fn_metadata.arg_model
     # The SDK drops unknown arguments silently: a misspelled filter would answer unfiltered, as if all were well.
     model.model_config["extra"] = "forbid"
     model.model_rebuild(force=True)
     limits = text_limits(tool.parameters)
-    tool.parameters = published(tool.parameters)
+    tool.parameters = offered.schema(published(tool.parameters))
     returns = inspect.signature(function, eval_str=True).return_annotation
     tool.fn_metadata = DeclaredArguments(arg_model=model, output_schema=output_schema(returns))
     tool.fn_metadata.declare(tool.parameters, limits)
