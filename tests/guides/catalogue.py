@@ -344,7 +344,12 @@ CATALOGUE: Final[dict[str, Entry]] = {
         (NOTHING,),
         "assert len(predictions) == len(X_new)",
     ),
-    "4.14": Entry((plain_runs("my_experiment"),), (NAMED,), "assert len(runs) >= 2", needs=("marimo", "tabulate")),
+    "4.14": Entry(
+        (plain_runs("my_experiment", "http://localhost:5000"),),
+        (NAMED,),
+        "assert len(runs) >= 2",
+        needs=("marimo", "tabulate"),
+    ),
     "4.15": Entry(
         (MLFLOW, FOREST, given.code("`train_step`", "train_step = lambda: 0.5\n")),
         PLAIN,
@@ -353,7 +358,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
         needs=("marimo",),
     ),
     "4.16": Entry(
-        (plain_runs("my_experiment"),),
+        (plain_runs("my_experiment", "http://localhost:5000"),),
         (NAMED,),
         "assert best_run['metrics.accuracy'] == 0.95",
         needs=("marimo", "tabulate"),

@@ -203,9 +203,9 @@ def project_runs(experiment: str, ids: Sequence[str] = ("", "")) -> Prelude:
     return _two_runs(f"{tracker}\nclient = _get({experiment!r}).client", experiment, ids)
 
 
-def plain_runs(experiment: str) -> Prelude:
-    """The same with MLflow's own API."""
-    return _two_runs("import mlflow as _mlflow\nclient = _mlflow.MlflowClient()", experiment, ("", ""))
+def plain_runs(experiment: str, address: str = "") -> Prelude:
+    """The same with MLflow's own API, on the server that the block names in its text if it does."""
+    return _two_runs(f"import mlflow as _mlflow\nclient = _mlflow.MlflowClient({address or None!r})", experiment, ("", ""))
 
 
 def _model_said(name: str, run_id: str) -> str:
