@@ -205,7 +205,8 @@ def project_runs(experiment: str, ids: Sequence[str] = ("", "")) -> Prelude:
 
 def plain_runs(experiment: str, address: str = "") -> Prelude:
     """The same with MLflow's own API, on the server that the block names in its text if it does."""
-    return _two_runs(f"import mlflow as _mlflow\nclient = _mlflow.MlflowClient({address or None!r})", experiment, ("", ""))
+    client = f"client = _mlflow.MlflowClient({address or None!r})"
+    return _two_runs(f"import mlflow as _mlflow\n{client}", experiment, ("", ""))
 
 
 def _model_said(name: str, run_id: str) -> str:
