@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from mcp_server.mlflow_integration.engine import Engine
+from mcp_server.mlflow_integration.engine import Engine, open_engine
 from mcp_server.rendering import ANSWER_LIMIT, dumps
+from mcp_server.settings import Settings
 from tests.conftest import Agent, connect
 from tests.questions.store import NAN_STEP, SPIKE_STEP
 
@@ -122,6 +123,22 @@ async def test_a_prefix_is_accepted_when_it_is_unique_and_long_enough(engine: En
         ambiguous = await agent.refusal("get_run", run=one["run_name"])
     assert "6 characters" in refusal
     assert one["run_id"] in ambiguous and twin["run_id"] in ambiguous
+
+
+async def test_a_call_without_an_experiment_uses_the_default_one():
+    """Logging creates it; searching and ranking look nowhere else."""
+    engine = open_engine(Settings.load(mock_mode=True, experiment_name="churn"))
+    try:
+        async with connect(engine) as agent:
+            logged = await agent.ask("log_run", run_name="here", metrics={"accuracy": 0.5})
+            await agent.ask("log_run", experiment="fraud", run_name="there", metrics={"accuracy": 0.9})
+            found = await agent.rows("search_runs")
+            best = await agent.ask("rank_runs", metric="accuracy", direction="max")
+    finally:
+        engine.close()
+    assert logged["experiment"] == "churn"
+    assert [row["run_id"] for row in found] == [logged["run_id"]]
+    assert logged["run_id"] in str(best["rows"]) and len(best["rows"]) == 1
 
 
 async def pages(agent: Agent, tool: str, key: str, **arguments: Any) -> list[list[str]]:

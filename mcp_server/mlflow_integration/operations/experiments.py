@@ -91,7 +91,7 @@ class Experiments:
         try:
             experiment = await self._references.experiment(reference)
         except NotFoundError as error:
-            name = reference.strip()
+            name = self._references.named(reference)
             if name.isdigit():
                 raise NotFoundError(
                     f"{error} To make an experiment whose name is a number, use create_experiment(name='{name}')."

@@ -48,7 +48,7 @@ class References:
 
         Raises: NotFoundError: none such; the text names the closest. InvalidInputError: empty, and no default is set.
         """
-        text = reference.strip() or self._default_experiment
+        text = self.named(reference)
         if not text:
             raise InvalidInputError(
                 "No experiment is named and no default is set (MLFLOW_EXPERIMENT_NAME). search_experiments lists them."
@@ -64,6 +64,10 @@ class References:
             return await self._api.get_experiment_by_name(text)
         except NotFoundError:
             raise await self._no_experiment(text) from None
+
+    def named(self, reference: str) -> str:
+        """What names the experiment: the reference, or the default when it is empty."""
+        return reference.strip() or self._default_experiment
 
     async def experiments(self, references: Sequence[str]) -> tuple[Experiment, ...]:
         """Those named; none named: the default experiment, else every active one."""
