@@ -50,6 +50,7 @@ class FaultyTransport(WrappedTransport):
         self._carried_out = carried_out
         self._for_good = for_good
         self.requests = 0
+        self.lost = 0
 
     async def carry(self, method: Method, path: str, send: Send) -> Reply:
         fails = self._counted(self._carried_out)
@@ -70,6 +71,7 @@ class FaultyTransport(WrappedTransport):
         self.requests += 1
         fails = self.requests == self._fail_at
         gone = self._for_good and 0 < self._fail_at < self.requests
+        self.lost += fails or gone
         if gone or (fails and not carried_out):
             raise UnreachableError("The connection was lost.")
         return fails

@@ -70,6 +70,7 @@ async def test_a_fault_at_any_request_and_the_same_call_again_end_in_one_complet
             if transport.requests < n:
                 assert not first.is_error
                 return  # Every request of the call has had its fault.
+        assert transport.lost == 1
         run = await the_only_run(mock_engine)
         if first.is_error and run is not None:
             text = first.content[0].text
@@ -134,6 +135,7 @@ async def test_a_version_whose_answer_was_lost_is_not_registered_twice(
                 await unlucky.client.call_tool("register_model", {"name": model, "run": run})
             if transport.requests < n:
                 return
+            assert transport.lost == 1
             await agent.ask("register_model", name=model, run=run)
             shown = await agent.ask("get_model", name=model)
             assert len(shown["versions"]["rows"]) == 1

@@ -182,4 +182,5 @@ async def test_a_server_that_dies_at_any_moment_leaves_the_alias_with_a_version(
             assert not result.is_error
             assert n > 5, "read, record, read, move and read again"
             return
+        assert transport.lost >= 1
     pytest.fail("one call sent more requests than any should")

@@ -157,14 +157,20 @@ def test_nothing_but_json_rpc_is_written_to_stdout(tmp_path: Path):
 
 
 def test_other_calls_go_on_while_one_hangs(silent: socket.socket):
-    """tools/list, ping and a second tool call are answered while MLflow holds the first."""
+    """tools/list, ping and a second call that reaches MLflow are answered while MLflow holds the first."""
+    unknown = b'{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such run"}'
+    head = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(unknown)
     with hosted("--tracking-uri", _uri(silent)) as host:
         host.initialize()
         stuck = host.call("search_runs")
-        connection, _ = silent.accept()
-        with connection:
-            later = [host.send("tools/list"), host.send("ping"), host.call("promote_model", name="churn")]
-            answered = [host.answer() for _ in later]
+        held, _ = silent.accept()
+        with held:
+            later = [host.send("tools/list"), host.send("ping"), host.call("get_run", run="a" * 32)]
+            served, _ = silent.accept()
+            with served:
+                assert b"runs/get" in served.recv(65_536)
+                served.sendall(head + unknown)
+                answered = [host.answer() for _ in later]
     assert {answer["id"] for answer in answered} == set(later)
     assert stuck not in later
 
