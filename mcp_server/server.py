@@ -11,6 +11,7 @@ from mcp.server import MCPServer
 from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 from mcp.server.mcpserver import Context
+from mcp.shared.exceptions import MCPError
 
 from mcp_server import __version__
 from mcp_server.audit import AuditLog
@@ -20,20 +21,31 @@ from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.outgoing import guard_messages
 from mcp_server.prompts import register_prompts
 from mcp_server.protocol import AdvertiseWhatExists, ProtocolServer
+from mcp_server.resource_uris import tracker_of
 from mcp_server.resources import register_resources, with_mime_types
 from mcp_server.subscriptions import Announcements
 from mcp_server.tools import chosen_tools, missing_tools
 from mcp_server.tools._define import build
 from mcp_server.tools._offered import Offered
 from mcp_server.tools._trackers import ChooseTracker
+from mcp_server.tracker_settings import own_words
 from mcp_server.trackers import ServerContext, Trackers
 
 
 class MlflowServer(ProtocolServer):
     """The server of this project: artifacts as resources have the type of their file."""
 
+    trackers: Trackers
+    """Set by `build_server`."""
+
     async def read_resource(self, uri: Any, context: Context[ServerContext, Any] | None = None) -> Any:
-        return with_mime_types(await super().read_resource(uri, context), str(uri))
+        try:
+            return with_mime_types(await super().read_resource(uri, context), str(uri))
+        except MCPError as error:
+            tracker = self.trackers.find(tracker_of(str(uri))) or self.trackers.default
+            message = own_words(error.error.message, tracker.engine.settings)
+            error.error = error.error.model_copy(update={"message": message})
+            raise
 
 
 LISTS: Final[tuple[CacheableMethod, ...]] = (
@@ -76,6 +88,7 @@ def build_server(over: Engine | Trackers) -> ProtocolServer:
         cache_hints={method: CacheHint(ttl_ms=LIST_LIFETIME_MS) for method in LISTS},
         log_level=settings.log_level,
     )
+    server.trackers = trackers
     server.middleware.append(AdvertiseWhatExists(server))
     audit = AuditLog(settings.audit_log)
     server.configure(timeout_seconds=settings.timeout_seconds, missing_tools=missing, audit=audit)

@@ -158,7 +158,7 @@ class Pair:
         return len((await self.target.registry.get_model(model)).versions)
 
 
-async def silent(done: int, total: int, what: str) -> None:
+async def silent(done: float, total: int, what: str) -> None:
     """Nobody wants to know."""
 
 
@@ -228,6 +228,26 @@ async def test_a_copy_that_stops_is_marked_and_says_what_is_missing(mlflow_serve
     assert (run.status, run.tags[tag_names.STATE]) == ("FINISHED", tag_names.COMPLETE)
 
 
+async def test_a_copy_that_is_cancelled_is_marked_and_can_be_continued(mlflow_server: str, name: Callable[..., str]):
+    """As when the host gives up, or the server is told to end."""
+    model = name("churn")
+    async with connected(f"dev=mock,prod={mlflow_server}") as (agent, opened):
+        await a_small_version(agent, model, "dev")
+        pair = await Pair.of(opened, "dev", "prod", model)
+        with anyio.CancelScope() as scope:
+
+            async def cancel(done: float, total: int, what: str) -> None:
+                if done == 1:
+                    scope.cancel()
+
+            await pair.copies().copy(pair.version, order(model), cancel)
+        (run,) = await pair.runs(model)
+        assert scope.cancelled_caught
+        assert (run.status, run.tags[tag_names.STATE]) == ("FAILED", tag_names.PARTIAL)
+        copied = await pair.copies().copy(pair.version, order(model), silent)
+    assert (copied.run_id, copied.uploaded) == (run.run_id, 1)
+
+
 async def test_parallel_copies_of_one_version_make_one_version(mlflow_server: str, name: Callable[..., str]):
     """In one process by a lock; two processes may refuse each other, and never leave two."""
     model, other = name("churn"), name("other")
@@ -267,7 +287,9 @@ async def test_what_somebody_puts_into_an_unfinished_copy_does_not_become_a_vers
         await a_small_version(agent, model, "dev")
         pair = await Pair.of(opened, "dev", "prod", model)
         expected = await contents(pair.source, model)
-        stops, _ = pair.failing(12, carried_out=True, for_good=True)
+        healthy, counted = pair.failing(0, carried_out=True, for_good=False)
+        await healthy.copy(pair.version, order(f"{model}-counted"), silent)
+        stops, _ = pair.failing(counted.requests // 2, carried_out=True, for_good=True)
         with pytest.raises(MlflowToolError):
             await stops.copy(pair.version, order(model), silent)
         (run,) = await pair.runs(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -268,8 +269,11 @@ async def test_errors_name_the_variables_of_the_tracker():
     ):
         refusal = await agent.refusal("search_experiments", tracker="prod")
         info = await agent.ask("get_server_info")
+        with pytest.raises(MCPError) as raised:
+            await agent.client.read_resource("mlflow://prod/experiments/1")
     wanted = "Set MLFLOW_MCP_TRACKER_PROD_USERNAME and MLFLOW_MCP_TRACKER_PROD_PASSWORD"
     assert wanted in refusal and "MLFLOW_TRACKING_TOKEN" not in refusal
+    assert wanted in str(raised.value)
     table = info["trackers"]
     rows = {row[0]: dict(zip(table["columns"], row, strict=True)) for row in table["rows"]}
     assert wanted in rows["prod"]["problem"]
@@ -374,8 +378,26 @@ async def test_the_audit_log_names_the_tracker(tmp_path: Path):
     assert [json.loads(line)["tracker"] for line in path.read_text().splitlines()] == ["prod", "dev"]
 
 
+async def test_the_overview_does_not_wait_for_a_tracker_that_hangs(monkeypatch: pytest.MonkeyPatch):
+    """It says so of that one, and answers for the others."""
+
+    async def hang(_: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("mcp_server.tools.server.OTHERS_SECONDS", 0.1)
+    async with (
+        serving(hang) as prod,
+        connected(f"dev=mock,prod={prod.url}") as (agent, _),
+    ):
+        info = await agent.ask("get_server_info")
+    table = info["trackers"]
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+    assert [row["answers"] for row in rows] == [True, False]
+    assert rows[1]["problem"] == "It did not answer within 0.1 s."
+
+
 async def test_a_tracker_that_does_not_answer_leaves_the_others_alone():
-    """Its failures do not open the circuit of the other, and the overview does not wait for it."""
+    """Its failures do not open the circuit of the other."""
     async with (
         serving(reply(200, b'{"experiments": []}')) as prod,
         connected(f"dev=http://127.0.0.1:9,prod={prod.url}") as (agent, _),
