@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -25,6 +26,10 @@ KEPT_SECONDS: Final = 10.0
 WAIT_SECONDS: Final = 3.0
 """A completion that comes later is of no use."""
 LATEST_RUNS: Final = 200
+TYPED_LIMIT: Final = 300
+"""Characters of what was typed that are compared; no name is longer."""
+
+logger = logging.getLogger(__name__)
 
 Names = Callable[[Mapping[str, str]], Awaitable[Sequence[str]]]
 
@@ -62,7 +67,8 @@ class Completions:
         if time.monotonic() - kept_at > KEPT_SECONDS:
             values = await self._asked(names, others)
             self._kept = {k: v for k, v in self._kept.items() if time.monotonic() - v[0] <= KEPT_SECONDS}
-            self._kept[key] = (time.monotonic(), values)
+            if values:  # Nothing may mean that MLflow was still being opened.
+                self._kept[key] = (time.monotonic(), values)
         found = matching(values, typed)
         return Completion(values=found[:VALUES_LIMIT], total=len(found), has_more=len(found) > VALUES_LIMIT)
 
@@ -72,6 +78,8 @@ class Completions:
                 return [clean(value) for value in dict.fromkeys(await names(others)) if value]
         except MlflowToolError:
             pass  # An argument that does not exist has no completions.
+        except Exception:
+            logger.warning("A completion failed", exc_info=True)
         return ()
 
     async def _experiments(self, _: Mapping[str, str]) -> Sequence[str]:
@@ -125,7 +133,7 @@ class Completions:
 
 def matching(values: Sequence[str], typed: str) -> list[str]:
     """The values that begin with what was typed, then those that contain it, then similar ones; in any case."""
-    wanted = typed.lower()
+    wanted = typed[:TYPED_LIMIT].lower()
     first = [value for value in values if value.lower().startswith(wanted)]
     inside = [value for value in values if wanted in value.lower()]
     by_lower = {value.lower(): value for value in values}
