@@ -1,6 +1,7 @@
 """Whether a host that searches tools by their descriptions finds the right one: BM25 over names and descriptions.
 
-The queries are the phrasings of `tests/questions`, as users write them. Hosts with many servers load only the tools
+The queries are those of `tests/questions`: phrasings that descriptions were written with, held-out requests, and what a
+team asks in its own words. Hosts with many servers load only the tools
 that such a search returns. The reference implementation is Robertson's BM25 with stop words and inflections removed.
 """
 
@@ -11,13 +12,16 @@ import math
 import re
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from tests.questions.held_out import FIRST, HELD_OUT  # noqa: E402
 from tests.questions.phrasings import PHRASINGS  # noqa: E402
+from tests.questions.team_phrasings import PHRASINGS as OF_A_TEAM  # noqa: E402
 
 K1, B = 1.2, 0.75
 """Robertson's usual constants."""
@@ -126,10 +130,24 @@ def ranking(query: str, found: dict[str, Counter[str]]) -> list[str]:
 
 def main() -> None:
     found = documents()
-    places = [({tool, *ALSO.get(phrase, ())}, phrase, ranking(phrase, found)) for phrase, tool, _, _ in PHRASINGS]
+    known = [({tool, *ALSO.get(phrase, ())}, phrase) for phrase, tool, _, _ in PHRASINGS]
+    report("phrasings that descriptions were written with", known, found)
+    report("two requests for each tool, known to a few words of the descriptions", of(FIRST), found)
+    report("held-out requests, one for each tool", of(HELD_OUT), found)
+    team = [({tool for tool, _ in calls}, phrase) for phrase, calls, _ in OF_A_TEAM]
+    report("what a team asks, in words of its own", team, found)
+
+
+def of(requests: Sequence[tuple[str, str]]) -> list[tuple[set[str], str]]:
+    return [({tool}, phrase) for phrase, tool in requests]
+
+
+def report(what: str, queries: Sequence[tuple[set[str], str]], found: dict[str, Counter[str]]) -> None:
+    places = [(right, phrase, ranking(phrase, found)) for right, phrase in queries]
+    print(f"{what}: {len(places)}")
     for most, least in ((1, 0.65), (3, 0.9)):
         hits = sum(bool(right & set(order[:most])) for right, _, order in places)
-        print(f"recall@{most}: {hits / len(places):.2f} of {len(places)} phrasings (aim: at least {least})")
+        print(f"  recall@{most}: {hits / len(places):.2f} (aim: at least {least})")
     for right, phrase, order in places:
         if not right & set(order[:3]):
             print(f"  missed: {phrase!r} wants {' or '.join(sorted(right))}, found {', '.join(order[:3])}")

@@ -100,7 +100,7 @@ async def log_artifact(
         ),
     ] = (),
 ) -> Record:
-    """Add a file to a run that exists: text or JSON given here, or local files and folders.
+    """Attach or upload a file to a run that exists: text or JSON given here, or local files and folders.
 
     For a new run with everything at once use log_run.
     """

@@ -32,8 +32,8 @@ async def diagnose_run(
     run: RunRef,
     metrics: Annotated[MetricNames, Field(description="Curves to look at. Left out: losses and scores first.")] = (),
 ) -> Record:
-    """Find what is wrong or went wrong with a run: why it failed or crashed, NaN, diverged, overfit, plateau, spikes,
-    stalled.
+    """Find what is wrong or went wrong with a run: why it failed or crashed, NaN, diverged, overfit
+    (overfitting), plateau, spikes, stalled.
 
     Also whether it converged or still improves, is worse or slower than its siblings, or leaves the GPU
     idle; each with its numbers.

@@ -71,7 +71,7 @@ async def create_experiment(
     description: Description = "",
     tags: Tags | None = None,
 ) -> Record:
-    """Create an experiment. log_run and start_run create a missing one themselves."""
+    """Create a new experiment. log_run and start_run create a missing one themselves."""
     policy.need_unprotected(tag_names.written(tags, description=description))
     return await _record(experiments, await experiments.create(name, description=description, tags=tags or {}))
 

@@ -60,7 +60,7 @@ async def search_models(
     max_results: MaxResults = 50,
     page_token: PageToken = "",
 ) -> Table:
-    """List which models are registered or find some, with newest version and aliases such as champion or production."""
+    """List or find models of the registry: which are registered, with newest version and aliases such as champion or production."""
     cursor = Cursor.read(page_token, name_contains, filter_string, order_by)
     found = await registry.search_models(
         name_contains,
@@ -88,7 +88,7 @@ async def get_model(
 ) -> Record:
     """Show a registered model: aliases, versions with the run, data and metrics behind each, and its promotions.
 
-    Answers which version is in production and which run produced it; with version also that one's
+    Answers which version is champion or in production and which run produced it; with version also that one's
     params, signature and environment.
     """
     if version:

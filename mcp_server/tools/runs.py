@@ -176,7 +176,7 @@ async def start_run(
     parent_run: ParentRun = "",
     idempotency_key: Key = "",
 ) -> Record:
-    """Open a run that goes on while you work. Add to it with log_to_run, end it with finish_run.
+    """Begin a new run that goes on while you work. Add to it with log_to_run, end it with finish_run.
 
     For results that are complete already use log_run.
     """
@@ -207,7 +207,7 @@ async def log_to_run(
     step: Annotated[int, Field(description="Step of metrics that are given as one number.")] = 0,
     datasets: Datasets | None = None,
 ) -> Record:
-    """Add params, metrics, tags or datasets to a run, open or ended. A param that is set cannot change."""
+    """Add (append) params, metrics, tags or datasets to a run, open or ended. A param that is set cannot change."""
     policy.need_unprotected(tag_names.written(tags))
     content = run_content(
         params=params or {}, metrics=metrics or {}, tags=tags or {}, datasets=datasets or (), step=step
@@ -297,7 +297,7 @@ async def ask_delete(found: ToDelete) -> Question:
 
 
 async def delete_runs(run_changes: RunChanges, found: ToDelete, runs: RunRefs) -> Table:
-    """Delete runs. update_run with restore=true restores them until MLflow purges it."""
+    """Delete (remove) runs. update_run with restore=true restores them until MLflow purges it."""
     deleted = await run_changes.delete([run.run_id for run in found])
     rows = [[run.run_id, run.run_name, "deleted"] for run in deleted]
     return Table(["run_id", "run_name", "lifecycle_stage"], rows, hint="update_run with restore=true restores them.")
