@@ -60,7 +60,8 @@ async def search_models(
     max_results: MaxResults = 50,
     page_token: PageToken = "",
 ) -> Table:
-    """List or find models of the registry: which are registered, with newest version and aliases such as champion or production."""
+    """List or find models of the registry: which are registered, with newest version and aliases such as champion or
+    production."""
     cursor = Cursor.read(page_token, name_contains, filter_string, order_by)
     found = await registry.search_models(
         name_contains,
