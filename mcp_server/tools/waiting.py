@@ -32,8 +32,8 @@ async def wait_for_runs(
         float, Field(ge=1, le=3_600, description="Longest wait, up to the limit of one call.")
     ] = 40,
 ) -> Record:
-    """Wait for runs that are still training: ends when one finishes, fails, crosses a threshold, goes NaN, stalls, or at the
-    timeout.
+    """Wait for runs that are still training: ends when one finishes, fails, crosses a threshold, goes NaN,
+    stalls, or at the timeout.
 
     After a timeout call it again to go on monitoring.
     """
