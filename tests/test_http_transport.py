@@ -348,13 +348,31 @@ async def test_a_server_that_stays_busy_is_asked_three_times(status: int):
     assert (got.status, got.body, len(server.asked)) == (status, b"busy", 3)
 
 
-@pytest.mark.parametrize("text", ["QueuePool limit of size 5 overflow 10 reached", "database is locked"])
-async def test_a_store_without_a_free_connection_counts_as_busy(text: str):
-    """MLflow gives it status 500."""
+@pytest.mark.parametrize(
+    "text",
+    [
+        "QueuePool limit of size 5 overflow 10 reached",
+        "database is locked",
+        "(sqlite3.IntegrityError) UNIQUE constraint failed: params.key, params.run_uuid",
+        'duplicate key value violates unique constraint "param_pk"',
+        "(1062, \"Duplicate entry 'lr-0123' for key 'params.PRIMARY'\")",
+    ],
+)
+async def test_a_store_that_others_hold_or_write_at_the_same_moment_counts_as_busy(text: str):
+    """MLflow gives it status 500, or 400; two processes may write the same param to the run of one key."""
     answer = reply(500, json.dumps({"error_code": "INTERNAL_ERROR", "message": text}).encode())
     async with serving(answer, OK) as server, connected(server.url) as carrier:
         assert (await carrier.request("GET", PATH, idempotent=True)).status == 200
     assert len(server.asked) == 2
+
+
+async def test_a_name_that_is_taken_is_not_asked_for_again():
+    """MLflow says so with the words of its database as well."""
+    message = "Registered Model (name=churn) already exists. UNIQUE constraint failed: registered_models.name"
+    answer = reply(400, json.dumps({"error_code": "RESOURCE_ALREADY_EXISTS", "message": message}).encode())
+    async with serving(answer, OK) as server, connected(server.url) as carrier:
+        assert (await carrier.request("POST", PATH, json={}, idempotent=True)).status == 400
+    assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize("answer", [BUSY, reply(429), reply(500, b"database is locked")])

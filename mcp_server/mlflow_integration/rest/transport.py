@@ -174,9 +174,26 @@ def encoded(params: Params | None, json: Any, content: bytes | None, headers: Ma
 
 
 def is_busy(reply: Reply) -> bool:
-    """Whether MLflow's own store was locked or out of connections; MLflow gives that the status of a bug, or of a
-    mistake of the caller (a full pool is 400 BAD_REQUEST in 3.17)."""
-    return reply.status >= 400 and any(sign in reply.body for sign in (b"QueuePool", b"database is locked"))
+    """Whether MLflow's own store was locked, out of connections, or written by two requests at once.
+
+    MLflow gives that the status of a bug, or of a mistake of the caller (a full pool is 400 BAD_REQUEST in 3.17). Of
+    two requests that log one param at the same moment, it refuses one with the words of its database.
+    """
+    return (
+        reply.status >= 400
+        and any(sign in reply.body for sign in _BUSY_SIGNS)
+        # What is there already, such as a model of that name, will still be there at the next try.
+        and b"RESOURCE_ALREADY_EXISTS" not in reply.body
+    )
+
+
+_BUSY_SIGNS: Final = (
+    b"QueuePool",
+    b"database is locked",
+    b"UNIQUE constraint failed",  # SQLite
+    b"violates unique constraint",  # PostgreSQL
+    b"Duplicate entry",  # MySQL
+)
 
 
 def _not_unicode(error: UnicodeEncodeError) -> str:
