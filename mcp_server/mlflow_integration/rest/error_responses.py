@@ -54,8 +54,8 @@ def failure(reply: Reply, address: str) -> MlflowToolError:
         )
     if is_busy(reply):
         return TrackingServerError(
-            f"The database of MLflow at {address} is busy: others hold its lock or all of its connections, or write the "
-            "same as this call. Try again in a moment."
+            f"The database of MLflow at {address} is busy: others hold its lock or all of its connections, or write "
+            "the same as this call. Try again in a moment."
         )
     kind = _ERROR_BY_CODE.get(code)
     if kind is not None and _STORE_TROUBLE not in message:
