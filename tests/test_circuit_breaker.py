@@ -154,3 +154,30 @@ async def test_a_second_call_that_reaches_mlflow_is_answered_while_one_hangs():
         assert await ask(carrier) == 200
         assert not hanging.done() and len(server.asked) == 2
         hanging.cancel()
+
+
+@pytest.mark.parametrize(("answered_at", "counts"), [(9.0, False), (1.0, True)])
+async def test_calls_that_wait_for_each_other_are_no_sign_of_a_hanging_server(
+    answered_at: float, counts: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """Of a thousand calls at once some give up after long; that counts only when no other was answered meanwhile."""
+    now = 0.0
+    probes: list[float] = []
+    monkeypatch.setattr(circuit_breaker.anyio, "current_time", lambda: now)
+
+    async def probe() -> None:
+        probes.append(now)
+
+    breaker = circuit_breaker.CircuitBreaker(probe, hang_seconds=5)
+    calls = [breaker.watching() for _ in range(FAILURES)]
+    for call in calls:
+        await call.__aenter__()
+    now = answered_at
+    async with breaker.watching():
+        pass
+    now = 10.0
+    for call in calls:
+        gone = asyncio.CancelledError()
+        assert not await call.__aexit__(type(gone), gone, None)
+    async with breaker.watching():
+        assert bool(probes) == counts

@@ -31,12 +31,14 @@ class CircuitBreaker:
     def __init__(self, probe: Callable[[], Awaitable[None]], *, hang_seconds: float) -> None:
         """`probe` returns when the server answers anything, and raises TrackingServerError when it does not.
 
-        hang_seconds: a call that was cancelled after waiting this long counts as one without an answer.
+        hang_seconds: a call that was cancelled counts as one without an answer when nothing at all was answered for
+            this long. Many calls at once wait for each other, which is no fault of the server.
         """
         self._probe = probe
         self._hang_seconds = hang_seconds
         self._failures = 0
         self._last = ""
+        self._answered_at = -math.inf
         self._probing: anyio.Event | None = None
         self._probe_failed_at = -math.inf
         self._trial = False
@@ -55,17 +57,20 @@ class CircuitBreaker:
             self._failed(str(error))
             raise
         except anyio.get_cancelled_exc_class():
-            if anyio.current_time() - began >= self._hang_seconds:
+            if anyio.current_time() - max(began, self._answered_at) >= self._hang_seconds:
                 self._failed("It did not answer within the time a call may take.")
             raise
         except TrackingServerError:
-            self._failures = 0  # It answered, if not what it should.
+            self._answered()  # If not what it should.
             raise
         else:
-            self._failures = 0
+            self._answered()
         finally:
             if trial:
                 self._trial = False
+
+    def _answered(self) -> None:
+        self._failures, self._answered_at = 0, anyio.current_time()
 
     def _failed(self, sentence: str) -> None:
         self._failures += 1
