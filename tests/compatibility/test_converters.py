@@ -33,7 +33,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     definition.name: build(definition, 45.0).parameters
     for definitions in TOOLSETS.values()
     for definition in definitions
+    if not definition.between_trackers
 }
+"""What a server with one tracker offers."""
 
 
 @pytest.fixture(scope="module")
