@@ -25,7 +25,7 @@ os.environ |= {
     "MLFLOW_REQUIREMENTS_INFERENCE_TIMEOUT": "1",
 }
 
-VERSIONS = ("2.8.1", "2.9.2", "2.22.5", "3.17.2")
+VERSIONS = ("2.8.1", "2.9.2", "2.22.5")
 
 
 def record(tracker: Any, _: str) -> None:
@@ -58,8 +58,7 @@ def _forest() -> Any:
 
 
 def log_model(tracker: Any, run_id: str) -> None:
-    tracker.log_model(_forest(), "models/forest", run_id=run_id)
-    with_mlflow(tracker, f"runs:/{run_id}/models/forest")
+    with_mlflow(tracker, tracker.log_model(_forest(), "models/forest", run_id=run_id).model_uri)
 
 
 def with_mlflow(tracker: Any, uri: str) -> None:

@@ -115,7 +115,9 @@ def compat_page() -> str:
 
 def _versions(kept: dict[str, Outcome]) -> str:
     found = sorted({pair for one in kept.values() for pair in one.versions.items()}, key=lambda pair: pair[0].lower())
-    return f"Versions: {', '.join(' '.join(pair) for pair in found)}."
+    forked = [one.name for one in blocks() if one.language == "python" and not kept[one.name].versions]
+    note = f" Blocks {', '.join(forked)} were last run forked in all of their settings." if forked else ""
+    return f"Versions: {', '.join(' '.join(pair) for pair in found)}.{note}"
 
 
 def _summary(kept: dict[str, Outcome]) -> str:

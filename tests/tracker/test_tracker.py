@@ -394,6 +394,21 @@ def test_anything_with_a_predict_is_a_model():
 
 
 @once
+def test_a_model_that_skops_cannot_write_is_pickled(iris: SimpleNamespace):
+    """Such as a pipeline with a lambda, which MLflow 3 refuses unless it is told to."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    tracker = get_mlflow_tracker()
+    model = make_pipeline(FunctionTransformer(lambda table: table), iris.model)
+
+    with tracker.start_run():
+        tracker.log_model(model, pip_requirements=["scikit-learn"], registered_model_name="with-lambda")
+
+    assert list(load_model_from_registry("with-lambda").predict(iris.X_test)) == list(iris.y_pred)
+
+
+@once
 def test_what_is_no_model_is_refused():
     tracker = get_mlflow_tracker()
 

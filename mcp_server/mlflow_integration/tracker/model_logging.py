@@ -166,7 +166,8 @@ def _defaults(module: ModuleType, flavor: str, model: Any, options: Mapping[str,
         # The default, pt2, traces the model with an example.
         return {"serialization_format": "pickle"}
     if flavor == "sklearn" and "skops_trusted_types" in known and "skops_trusted_types" not in options:
-        return {"skops_trusted_types": types_to_trust(model)}
+        types = types_to_trust(model)
+        return {"serialization_format": "cloudpickle"} if types is None else {"skops_trusted_types": types}
     return {}
 
 

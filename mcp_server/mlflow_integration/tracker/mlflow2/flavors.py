@@ -174,9 +174,9 @@ def _with_pickle(save_model: Function) -> Function:
 
 
 def _has_free_format(function: Function) -> bool:
-    """Whether MLflow chooses how to serialize: before 3.12 the default was to pickle, which needs no help."""
+    """Whether MLflow chooses how to serialize, in a way that needs help: before 3.12 the default was to pickle."""
     parameter = inspect.signature(function).parameters.get("serialization_format")
-    return parameter is not None and parameter.default is None
+    return parameter is not None and parameter.default in (None, "skops", "pt2")
 
 
 def _with_model_first(log_model: Function) -> Function:
