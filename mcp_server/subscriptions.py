@@ -71,6 +71,10 @@ def changed(params: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[st
             yield make(str(answer[key]))
         if key in columns:
             yield from (make(str(row[columns.index(key)])) for row in rows)
+    if params.get("name") == "log_artifact" and answer.get("run_id"):
+        table = cast("Mapping[str, Any]", answer.get("files") or {})
+        files = cast("list[list[Any]]", table.get("rows") or [])
+        yield from (uris.artifact_uri(str(answer["run_id"]), str(file[0])) for file in files)
     name = answer.get("name") or arguments.get("name")
     if name and (answer.get("version") or "model" in str(params.get("name"))):
         yield uris.model_uri(str(name))

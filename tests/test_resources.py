@@ -106,6 +106,19 @@ async def test_changes_are_announced_to_subscribers_of_today(mock_engine: Any):
     assert str(event.uri) == wanted[0]
 
 
+async def test_an_artifact_that_is_replaced_is_announced(mock_engine: Any):
+    """By the URI of its resource."""
+    async with connect(mock_engine) as agent:
+        run = (await logged(agent))["run_id"]
+        wanted = uris.artifact_uri(run, "notes/ü 1.md")
+        async with agent.client.listen(resource_subscriptions=[wanted]) as events:
+            await agent.ask("log_artifact", run=run, path="other.md", content="# Other")
+            await agent.ask("log_artifact", run=run, path="notes/ü 1.md", content="# New")
+            with anyio.fail_after(10):
+                event = await anext(aiter(events))
+    assert str(event.uri) == wanted
+
+
 @pytest.mark.filterwarnings("ignore:resources/")
 async def test_changes_are_announced_to_earlier_subscribers(mock_engine: Any):
     """resources/subscribe and notifications/resources/updated, until unsubscribed."""

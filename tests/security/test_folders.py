@@ -146,6 +146,7 @@ ESCAPES = [
     make_key_content(b"x" * (1024 * 1024 - 8) + b"-----BEGIN RSA PRIVATE KEY-----\n"),
     make_key_content(b'{"private_key": "-----BEGIN PRIVATE KEY-----'),
     make_key_content(b"[default]\nAWS_SECRET_ACCESS_KEY = "),
+    make_key_content("-----BEGIN RSA PRIVATE KEY-----\n".encode("utf-16")),
     *map(
         given,
         [

@@ -40,7 +40,8 @@ class KeyScan:
 
     def look(self, piece: bytes) -> None:
         """Raises: InvalidInputError: this piece, or the end of the one before with it, holds key material."""
-        text = (self._before + piece).lower()
+        # Without the zeros of UTF-16, in which Windows shells write.
+        text = self._before + piece.replace(b"\x00", b"").lower()
         if any(sign in text for sign in _KEY_SIGNS):
             raise InvalidInputError(f"{_shown(self._path)} holds key material; this server does not read it.")
         self._before = text[-64:]
