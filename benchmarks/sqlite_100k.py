@@ -25,6 +25,7 @@ RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
 ROUNDS = 9
 FILTER = "metrics.acc > 0.5"
 ORDER = ("metrics.acc DESC",)
+RANKED = {"metric": "acc", "experiments": ["big"], "filter_string": FILTER, "max_results": 10}
 BEST = """
     SELECT r.* FROM runs r JOIN latest_metrics m ON m.run_uuid = r.run_uuid AND m.key = 'acc'
     WHERE r.experiment_id = 1 AND r.lifecycle_stage = 'active' AND m.value > 0.5 AND NOT m.is_nan
@@ -47,7 +48,7 @@ def by_hand(connection: sqlite3.Connection) -> list[dict[str, Any]]:
 
 
 async def measured(engine: Engine, connection: sqlite3.Connection) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {"opening": [], "first": [], "api": [], "tool": [], "hand": []}
+    times: dict[str, list[float]] = {"opening": [], "first": [], "api": [], "tool": [], "rank": [], "hand": []}
     arguments = {"experiments": ["big"], "filter_string": FILTER, "order_by": list(ORDER), "max_results": 10}
     began = time.perf_counter()
     await engine.api.version()
@@ -63,6 +64,12 @@ async def measured(engine: Engine, connection: sqlite3.Connection) -> dict[str, 
                 times["tool"].append(time.perf_counter() - began)
             if result.is_error:
                 raise RuntimeError(result.content)
+            began = time.perf_counter()
+            ranked = await client.call_tool("rank_runs", RANKED)
+            if round_number:
+                times["rank"].append(time.perf_counter() - began)
+            if ranked.is_error:
+                raise RuntimeError(ranked.content)
             times["hand"].append(seconds(lambda: by_hand(connection)))
             if [one.run_id for one in page.items] != [one["run_uuid"] for one in by_hand(connection)]:
                 raise RuntimeError("MLflow and the SQL by hand found different runs")
@@ -88,6 +95,10 @@ def main() -> None:
     report.add("first search", times["first"][0], "s", reference=median(times["hand"]))
     report.add("api.search_runs", median(times["api"]), "s", reference=median(times["hand"]), most_ratio=3)
     report.add("the tool search_runs", median(times["tool"]), "s", reference=median(times["hand"]), most_ratio=3)
+    search = median(times["api"])
+    report.add(
+        "the tool rank_runs, against api.search_runs", median(times["rank"]), "s", reference=search, most_ratio=1.2
+    )
     report.show()
 
 

@@ -91,6 +91,13 @@ def run_table(
     return RunTable(tuple(columns), tuple(rows), tuple(left_out), tuple(unknown))
 
 
+def where_hint(search: Search) -> str:
+    """Says that only the default experiment was searched; empty when the caller named experiments, or all were."""
+    if not search.by_default:
+        return ""
+    return f"Only the default experiment '{shown(search.by_default)}' was searched; experiments='*' searches all."
+
+
 def used_columns(search: Search) -> list[str]:
     """The columns that a search speaks of, ordered ones first."""
     ordered = [entry.rpartition(" ")[0] for entry in search.order_by]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Final
 
@@ -29,7 +30,7 @@ from mcp_server.tools._params import (
     SameSince,
 )
 from mcp_server.tools._ranking import folded_table, front_table, ranking_table
-from mcp_server.tools._run_table import used_columns
+from mcp_server.tools._run_table import used_columns, where_hint
 from mcp_server.tools._seed_groups import seed_groups
 from mcp_server.untrusted import shown
 
@@ -112,7 +113,8 @@ async def rank_runs(
         return Table(["rank", "run_id", "run_name", f"metrics.{metric}"], [], hint=found.why_empty)
     result = ranking.rank_runs(found.runs, metric, direction=asked, top=max_results)
     used = [name for name in used_columns(found.search) if name != f"metrics.{metric}"]
-    return ranking_table(result, complete=found.complete, columns=columns, names=found.search.names, used=used)
+    table = ranking_table(result, complete=found.complete, columns=columns, names=found.search.names, used=used)
+    return replace(table, hint=f"{table.hint} {where_hint(found.search)}".strip())
 
 
 async def get_metric_history(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.mlflow_integration.engine import Engine, open_engine
+from mcp_server.mlflow_integration.engine import Engine, engine_over, open_engine
 from mcp_server.rendering import ANSWER_LIMIT, dumps
 from mcp_server.settings import Settings
 from tests.conftest import Agent, connect
@@ -214,3 +214,46 @@ async def test_two_tags_are_told_from_one_in_a_table(mock_engine: Engine):
         rows = {row["name"]: row["tags"] for row in await agent.rows("search_experiments")}
     assert rows["one"] == 'note="a, reviewed=yes"'
     assert rows["two"] == "note=a, reviewed=yes"
+
+
+async def test_without_an_experiment_the_default_is_searched_and_said(mock_engine: Engine):
+    """An agent that takes one experiment for all of them concludes wrongly; `*` means all whatever is set."""
+    engine = mock_engine
+    async with connect(engine, closes=False) as agent:
+        for experiment in ("churn", "vision"):
+            await agent.ask("log_run", experiment=experiment, run_name=f"in-{experiment}", metrics={"acc": 0.5})
+        everywhere = await agent.ask("search_runs")
+    assert {row[1] for row in everywhere["rows"]} == {"in-churn", "in-vision"}
+    assert "default" not in everywhere.get("hint", "")
+    chosen = engine.settings.model_copy(update={"experiment_name": "churn"})
+    defaulted = engine_over(engine.location, chosen, engine.transports[0], engine.transports[0])
+    async with connect(defaulted) as agent:
+        one = await agent.ask("search_runs")
+        ranked = await agent.ask("rank_runs", metric="acc")
+        named = await agent.ask("search_runs", experiments=["vision"])
+        every = await agent.ask("search_runs", experiments="*")
+        summary = await agent.ask("summarize_experiment")
+    assert [row[1] for row in one["rows"]] == ["in-churn"]
+    assert "Only the default experiment 'churn' was searched" in one["hint"]
+    assert "Only the default experiment 'churn' was searched" in ranked["hint"]
+    assert [row[1] for row in named["rows"]] == ["in-vision"]
+    assert "default" not in named.get("hint", "")
+    assert len(every["rows"]) == 2
+    assert summary["experiment"] == "churn"
+
+
+async def test_every_row_of_a_tracking_server_is_reached_once(engine: Engine, name: Name):
+    """Paging of runs and of artifacts, a few rows a page: no row twice, none missing, on every kind of store."""
+    place = name("paged")
+    async with connect(engine) as agent:
+        for number in range(11):
+            files = {f"f{at:02}.txt": "x" for at in range(7)} if number == 0 else {}
+            await agent.ask("log_run", experiment=place, run_name=f"r{number}", metrics={"a": number}, artifacts=files)
+        for order in ([], ["metrics.a DESC"], ["duration"]):
+            asked: dict[str, Any] = {"experiments": [place], "max_results": 3, "order_by": order}
+            seen = [one for page in await pages(agent, "search_runs", "run_name", **asked) for one in page]
+            assert sorted(seen) == sorted(f"r{number}" for number in range(11)), order
+        (first,) = await agent.rows("search_runs", experiments=[place], filter_string="metrics.a = 0")
+        found = await pages(agent, "list_artifacts", "path", run=first["run_id"], max_results=3)
+    assert [path for page in found for path in page] == [f"f{at:02}.txt" for at in range(7)]
+    assert len(found) == 3

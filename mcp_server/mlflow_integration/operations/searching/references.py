@@ -43,6 +43,11 @@ class References:
         self._default_experiment = default_experiment
         self._known: tuple[float, tuple[Experiment, ...]] = (-_EXPERIMENTS_KEPT_SECONDS, ())
 
+    @property
+    def default_experiment(self) -> str:
+        """What is looked in when a call names no experiment; empty when that is all of them."""
+        return self._default_experiment
+
     async def experiment(self, reference: str) -> Experiment:
         """By id, exact name or UI link; the default experiment when the reference is empty.
 

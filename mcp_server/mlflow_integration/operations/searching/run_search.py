@@ -59,6 +59,8 @@ class Search:
     order_by: tuple[str, ...] = ()
     sorts_here: bool = False
     view_type: ViewType = "ACTIVE_ONLY"
+    by_default: str = ""
+    """The default experiment, where it was searched because none was named."""
 
     @property
     def ids(self) -> list[str]:
@@ -112,6 +114,7 @@ async def read_query(references: References, query: RunQuery, now_ms: int) -> Se
         order_by=order,
         sorts_here=any(sort_key(column.rpartition(" ")[0], {}) for column in order),
         view_type=query.view_type,
+        by_default="" if query.experiments else references.default_experiment,
     )
 
 
