@@ -125,6 +125,17 @@ async def test_a_prefix_is_accepted_when_it_is_unique_and_long_enough(engine: En
     assert one["run_id"] in ambiguous and twin["run_id"] in ambiguous
 
 
+async def test_since_and_until_leave_out_runs_that_started_before_and_after(mock_engine: Engine):
+    """A run of 2023 and one of today."""
+    async with connect(mock_engine) as agent:
+        old = await agent.ask("log_run", experiment="churn", run_name="old", start_time=1_700_000_000_000)
+        new = await agent.ask("log_run", experiment="churn", run_name="new")
+        recent = await agent.rows("search_runs", experiments=["churn"], since="7d")
+        early = await agent.rows("search_runs", experiments=["churn"], until="2024-01-01")
+    assert [row["run_id"] for row in recent] == [new["run_id"]]
+    assert [row["run_id"] for row in early] == [old["run_id"]]
+
+
 async def test_a_call_without_an_experiment_uses_the_default_one():
     """Logging creates it; searching and ranking look nowhere else."""
     engine = open_engine(Settings.load(mock_mode=True, experiment_name="churn"))
