@@ -125,7 +125,7 @@ async def test_a_large_file_is_uploaded_and_downloaded_in_little_memory(
 ):
     """In this process and to a server that keeps artifacts itself."""
     uri = request.getfixturevalue("mlflow_server") if store == "server" else f"sqlite:///{tmp_path}/mlflow.db"
-    engine = open_engine(Settings.load(tracking_uri=uri, allowed_folders=str(tmp_path)))
+    engine = open_engine(Settings.load(tracking_uri=uri, allowed_folders=str(tmp_path), timeout_seconds=300))
     for name, size in (("small.bin", UPLOAD_LIMIT + 1), ("large.bin", 24 * MEGABYTE)):
         _write_block(tmp_path / name, size)
     async with connect(engine) as agent:
