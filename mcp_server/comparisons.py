@@ -96,7 +96,8 @@ class Reader:
         if match is None:
             return None
         if re.match(r"[\w.]", self.text[match.end() : match.end() + 1]):
-            raise self.wrong(f"'{self.text[place : match.end() + 1]}' is not a number", place)
+            written = self.text[place : match.end()] + re.split(r"[^\w.]", self.text[match.end() :])[0][:EXCERPT]
+            raise self.wrong(f"'{written}' is not a number; texts and spans stand in quotes", place)
         return match[0]
 
     def found(self) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import hypothesis
 import pytest
 from mcp.client import Client
 
@@ -23,6 +24,13 @@ from mcp_server.mlflow_integration.engine import Engine, open_engine
 from mcp_server.server import build_server
 from mcp_server.settings import Settings
 from tests.log_model import log_models
+
+# The same examples in every run, however busy the machine: a suite that fails at random is not read any more.
+# tests/reliability/fuzz.py looks for new ones.
+hypothesis.settings.register_profile(
+    "suite", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
 
 SERVER_START_SECONDS = 90
 """Longest wait for `mlflow server`; it imports mlflow twice on a machine that may be busy."""

@@ -15,11 +15,12 @@ from pydantic import ValidationError
 from mcp_server.invalid_values import invalid_values
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.tools import TOOLSETS
-from mcp_server.tools._arguments import as_declared, split_commas
+from mcp_server.tools._arguments import as_declared, split_commas, under_declared_names
 from mcp_server.tools._define import AnsweringTool, build
 from tests.conftest import connect
 
-TOOLS = {d.name: build(d, 45.0) for definitions in TOOLSETS.values() for d in definitions}
+DEFINITIONS = [d for definitions in TOOLSETS.values() for d in definitions if not d.between_trackers]
+TOOLS = {d.name: build(d, 45.0) for d in DEFINITIONS}
 
 PYDANTIC_WORDS = re.compile(
     r"valid (tuple|dictionary|list|string|integer|number|boolean)|input should|unable to|pydantic|parsing|"
@@ -197,6 +198,26 @@ async def test_a_refusal_names_the_argument_the_value_and_what_is_right(mock_eng
             assert not PYDANTIC_WORDS.search(refusal), refusal
             seen.add(kind)
     assert seen >= {"string", "integer", "boolean", "array", "object", "enum"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "meant"),
+    [
+        ({"run_id": "a"}, {"run": "a"}),
+        ({"run_name": "a"}, {"run": "a"}),
+        ({"runs": ["a"]}, {"run": "a"}),
+        ({"metric_key": "loss"}, {"metrics": "loss"}),
+        ({"experiment_ids": "1", "experiment_names": "a"}, {"experiments": "1", "experiment_names": "a"}),
+        ({"experiments": "a", "experiment": "b"}, {"experiments": "a", "experiment": "b"}),
+        ({"filter": "x"}, {"filter_string": "x"}),
+        ({"_id": 1, "s": 2, "": 3}, {"_id": 1, "s": 2, "": 3}),
+    ],
+)
+def test_other_names_of_an_argument_are_understood_and_never_replace_one_that_was_given(sent, meant):
+    """MLflow's own names, and one or several of a thing; two names of one argument leave one to be refused."""
+    schema: dict[str, Any] = {"properties": {"run": {}, "metrics": {}, "experiments": {}, "filter_string": {}}}
+    named = under_declared_names(sent, schema)
+    assert {name: value[0] if isinstance(value, list) else value for name, value in named.items()} == meant
 
 
 async def test_limits_that_are_not_in_the_schema_are_still_checked(mock_engine: Engine):

@@ -42,7 +42,7 @@ MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
     "bad page token": ("search_runs", {"experiments": ["churn"], "page_token": "zzz"}),
     "wrong type": ("search_runs", {"max_results": "many"}),
     "too many": ("search_runs", {"max_results": 100_000}),
-    "unknown argument": ("search_runs", {"filter": "metrics.accuracy > 0.9"}),
+    "unknown argument": ("search_runs", {"filters": "metrics.accuracy > 0.9"}),
     "missing argument": ("get_run", {}),
     "metric that is text": ("log_run", {"experiment": "churn", "metrics": {"accuracy": "high"}}),
     "metric point of one": ("log_run", {"experiment": "churn", "metrics": {"loss": [[1]]}}),

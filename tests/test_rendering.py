@@ -226,7 +226,7 @@ def pages_of(store: list[str], max_results: int, query: str = "q") -> list[list[
         assert len(pages) < 2_000, "paging ends"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.integers(1, 190), max_size=900),
     st.integers(1, 1_000),

@@ -72,7 +72,7 @@ def read(rows: Sequence[Stored], limits: CurveLimits, steps: tuple[int, int] | N
     return found.get(CURVE)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ROWS, st.none() | st.tuples(st.integers(-5, 5), st.integers(6, 20)))
 def test_a_curve_within_the_limit_is_whole(rows: set[Stored], steps: tuple[int, int] | None):
     low, high = steps or (-math.inf, math.inf)
@@ -82,7 +82,7 @@ def test_a_curve_within_the_limit_is_whole(rows: set[Stored], steps: tuple[int, 
     assert series is None or (not series.sampled and series.totals is None)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ROWS.filter(bool), st.integers(2, 20), st.none() | st.tuples(st.integers(-5, 5), st.integers(6, 20)))
 def test_the_totals_of_a_sampled_curve_are_those_of_every_point(
     rows: set[Stored], size: int, steps: tuple[int, int] | None

@@ -19,6 +19,30 @@ LITERAL_LIMIT: Final = 20_000
 """Characters of a Python literal that are read as one; JSON has no such limit."""
 
 
+def under_declared_names(arguments: Mapping[str, Any], schema: Json) -> Json:
+    """The arguments under the names of their JSON Schema: `run_id`, `run_name` or `runs` for `run`, `filter` for
+    `filter_string`.
+
+    Clients know such names from MLflow and from other tools. What is given under two names keeps both, so that
+    validation refuses one.
+    """
+    properties = cast(Json, schema.get("properties", {}))
+    named: Json = {}
+    for name, value in arguments.items():
+        free = (form for form in _forms(name) if form in properties and form not in arguments and form not in named)
+        named[name if name in properties else next(free, name)] = value
+    return named
+
+
+def _forms(name: str) -> tuple[str, ...]:
+    """Other names of the same argument, the likeliest first."""
+    noun = _SUFFIX.sub("", name)
+    return noun, noun.removesuffix("s"), f"{noun}s", f"{name}_string"
+
+
+_SUFFIX: Final = re.compile(r"_(?:id|name|key)s?$")
+
+
 def as_declared(arguments: Mapping[str, Any], schema: Json) -> Json:
     """The arguments in the form of their JSON Schema, without those that are left out."""
     properties = cast("dict[str, Json]", schema.get("properties", {}))

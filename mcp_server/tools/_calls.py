@@ -21,7 +21,7 @@ from pydantic import PrivateAttr, ValidationError
 from mcp_server.errors import DeadlineError, InvalidInputError, MlflowToolError, TrackingServerError
 from mcp_server.invalid_values import MISSING, UNKNOWN, InvalidValue, invalid_values
 from mcp_server.suggestions import did_you_mean
-from mcp_server.tools._arguments import as_declared
+from mcp_server.tools._arguments import as_declared, under_declared_names
 from mcp_server.tools._context import context_of
 from mcp_server.tools._deadline import deadline
 from mcp_server.tools._offered import Offered
@@ -49,6 +49,7 @@ class AnsweringTool(Tool):
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
         here = context_of(context)
+        arguments = under_declared_names(arguments, self.parameters)
         try:
             with deadline(self._seconds):
                 if not self.reads_only:

@@ -77,7 +77,7 @@ def test_gates_joined_with_and_become_several():
         ("metrics.a > nan", 13, "expected a number or an alias, found 'nan'"),
         ("metrics.a > 90%", 15, "a percentage follows an alias and + or -"),
         ("metrics.a > 1e999", 13, "the number is too large"),
-        ("metrics.a > 1.2.3", 13, "'1.2.' is not a number"),
+        ("metrics.a > 1.2.3", 13, "'1.2.3' is not a number"),
         ("metrics.a > '1'", 13, "a metric is compared with a number, without quotes"),
         ("params.m > 'a'", 10, "a text can be = or != but not >"),
         ("params.m = cnn", 12, "expected a number or a text in quotes, found 'cnn'"),

@@ -173,7 +173,7 @@ def test_of_many_lines_an_even_part_is_drawn_with_the_best():
 texts = st.one_of(st.text(max_size=60), st.floats().map(str), st.sampled_from(["None", "True", "0.1", "1e-5"]))
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.lists(st.tuples(texts, st.floats(), st.text(max_size=40)), min_size=1, max_size=12))
 def test_whatever_was_logged_can_be_drawn(rows: list[tuple[str, float, str]]):
     """Any text as param and name, any float as value: a picture or a sentence, never a crash."""

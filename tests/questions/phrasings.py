@@ -22,6 +22,7 @@ PHRASINGS: list[Phrasing] = [
     ("runs that used cnn or mlp", "search_runs", {"filter_string": "params.model IN ('cnn', 'mlp')"}, ("lr0.1-s0",)),
     ("runs by the growth team", "search_runs", {"filter_string": "tags.team = 'growth'"}, ("lr0.1-s0",)),
     ("which runs took longest", "search_runs", {"experiments": C, "order_by": "duration DESC"}, (BEST, "9 min")),
+    ("runs over one hour and a half", "search_runs", {"filter": "duration < '1h30m'"}, ("lr0.001-s0",)),
     ("runs over five minutes", "search_runs", {"filter_string": "duration > '5 min'"}, ("lr0.001-s0",)),
     ("what was started since yesterday", "search_runs", {"since": "yesterday"}, ("resnet",)),
     ("runs of the last 24 hours", "search_runs", {"since": "last 24h"}, ("resnet",)),

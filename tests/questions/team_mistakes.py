@@ -59,7 +59,7 @@ MISTAKES: list[tuple[str, dict[str, Any], str, str]] = [
         "until has an invalid clause",
     ),
     ("plot_metrics", {"metrics": V, "kind": "line", "experiments": IMAGES}, REPAIRED, "'curves'"),
-    ("diagnose_run", {"runs": ["vit-big"]}, REPAIRED, "Closest: run"),
+    ("diagnose_run", {"runs": ["vit-big"]}, RIGHT, "CUDA out of memory"),
     ("read_artifact", {"run": TRY, "path": "model\\MLmodel"}, REPAIRED, "Perhaps 'model/MLmodel'"),
     ("read_artifact", {"run": TRY, "path": "/notes.md"}, REPAIRED, "Perhaps 'notes.md'"),
     ("read_artifact", {"run": TRY, "path": "Notes.md"}, REPAIRED, "Closest: notes.md"),

@@ -22,12 +22,14 @@ EXPERIMENT_KEYS: Final = ("experiment", "experiment_name")
 
 _CONDITION: Final = re.compile(r"(?P<sign>>=|<=|!=|=|>|<|NOT IN|IN|NOT LIKE|LIKE|ILIKE)\s*(?P<value>.*)", re.DOTALL)
 _LIST_ITEM: Final = re.compile(r"""\s*(?:'((?:[^']|'')*)'|"((?:[^"]|"")*)"|([^\s,()'"]+))\s*(?:,|$)""")
-_SPAN: Final = re.compile(r"(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<unit>ms|s|sec|m|min|h|hour|d|day)s?")
+_SPAN: Final = re.compile(
+    r"\s*(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?:(?P<unit>ms|s|sec|m|min|h|hr|hour|d|day)s?)(?![a-z])"
+)
 _SECONDS: Final = {
     **dict.fromkeys(("ms",), 0.001),
     **dict.fromkeys(("s", "sec"), 1.0),
     **dict.fromkeys(("m", "min"), 60.0),
-    **dict.fromkeys(("h", "hour"), 3_600.0),
+    **dict.fromkeys(("h", "hr", "hour"), 3_600.0),
     **dict.fromkeys(("d", "day"), 86_400.0),
 }
 _SIGNS: Final[Mapping[str, Callable[[float, float], bool]]] = {
@@ -114,14 +116,26 @@ def _seconds(clause: Clause, text: str) -> float:
     sign = (clause.condition.split() or [""])[0]
     bare = text.strip("'\"").strip().lower()
     number = _number(bare)
-    if number is None and (span := _SPAN.fullmatch(bare)):
-        number = float(span["number"]) * _SECONDS[span["unit"]]
+    if number is None:
+        number = _span_seconds(bare)
     if number is None or sign not in _SIGNS:
         raise InvalidInputError(
             f"filter_string has the clause {shown(str(clause))}. A duration is compared with seconds or a span: "
             "duration > 3600, duration < '2h'."
         )
     return number
+
+
+def _span_seconds(text: str) -> float | None:
+    """Seconds of a span such as `90 min`, `1h30m` or `1 h 21 min`, as answers show it; None when it is none."""
+    seconds, at = 0.0, 0
+    while at < len(text):
+        span = _SPAN.match(text, at)
+        if span is None:
+            return None
+        seconds += float(span["number"]) * _SECONDS[span["unit"]]
+        at = span.end()
+    return seconds if text else None
 
 
 def _number(text: str) -> float | None:
