@@ -8,8 +8,8 @@ from mcp.server.mcpserver import Resolve
 from pydantic import Field
 
 from mcp_server.errors import InvalidInputError
-from mcp_server.mlflow_integration.copies.model_copies import CopyOrder, ModelCopies
-from mcp_server.mlflow_integration.copies.sources import CopySource, own_tags, read_source
+from mcp_server.copies.model_copies import CopyOrder, ModelCopies
+from mcp_server.copies.sources import CopySource, own_tags, read_source
 from mcp_server.rendering import Record
 from mcp_server.tools._confirm import Question
 from mcp_server.tools._context import AllTrackers, ReportProgress
