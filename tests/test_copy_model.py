@@ -14,11 +14,11 @@ import anyio
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from mcp_server.errors import ConflictError, IncompleteWriteError, InvalidInputError, MlflowToolError
-from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.copies.arriving_body import ArrivingBody
 from mcp_server.copies.model_copies import CopyOrder, ModelCopies
 from mcp_server.copies.sources import CopySource, files_of, read_source
+from mcp_server.errors import ConflictError, IncompleteWriteError, InvalidInputError, MlflowToolError
+from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.engine import Engine, engine_over
 from mcp_server.mlflow_integration.entities import Artifact, Run
 from mcp_server.mlflow_integration.operations.files.artifact_places import ArtifactPage, ArtifactPlace, FoundArtifact

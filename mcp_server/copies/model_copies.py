@@ -15,6 +15,8 @@ from typing import Final
 
 import anyio
 
+from mcp_server.copies.arriving_body import ArrivingBody
+from mcp_server.copies.sources import CopySource, files_of, own_tags, same_value
 from mcp_server.errors import (
     ConflictError,
     DeadlineError,
@@ -23,8 +25,6 @@ from mcp_server.errors import (
     TrackingServerError,
 )
 from mcp_server.mlflow_integration import tags as tag_names
-from mcp_server.copies.arriving_body import ArrivingBody
-from mcp_server.copies.sources import CopySource, files_of, own_tags, same_value
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.mlflow_integration.entities import Artifact, ModelVersion, Run
 from mcp_server.mlflow_integration.operations.deadlines import reserve_seconds, stop_before_deadline

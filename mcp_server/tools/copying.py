@@ -7,9 +7,9 @@ from typing import Annotated
 from mcp.server.mcpserver import Resolve
 from pydantic import Field
 
-from mcp_server.errors import InvalidInputError
 from mcp_server.copies.model_copies import CopyOrder, ModelCopies
 from mcp_server.copies.sources import CopySource, own_tags, read_source
+from mcp_server.errors import InvalidInputError
 from mcp_server.rendering import Record
 from mcp_server.tools._confirm import Question
 from mcp_server.tools._context import AllTrackers, ReportProgress
