@@ -3,7 +3,9 @@
     python -m tests.reliability.fuzz --calls 100000 --seed 1
     python -m tests.reliability.fuzz --calls 5000 --stdio
     python -m tests.reliability.fuzz --calls 5000 --mutate
+    python -m tests.reliability.fuzz --calls 5000 --server
 
+With --server the calls go to a real `mlflow server`, over HTTP, through a proxy that changes half of its replies.
 Prints the seed and what was counted; exit status 1 when any answer was one that may not be.
 """
 
@@ -26,12 +28,13 @@ import anyio
 from mcp import MCPError
 from mcp.client import Client
 
+from benchmarks.measure import mlflow_server
 from mcp_server.mlflow_integration.engine import Engine, engine_over, open_engine
 from mcp_server.server import build_server
 from mcp_server.settings import Settings
 from tests.conftest import Agent
 from tests.reliability.arguments import arguments_for
-from tests.reliability.mutations import MutatingTransport
+from tests.reliability.mutations import MutatingTransport, mutating_proxy
 from tests.reliability.store import fill
 from tests.reliability.verdict import Tally
 
@@ -61,10 +64,7 @@ async def in_memory(calls: int, seed: int, *, mutate: bool = False, tally: Tally
     """Calls through the SDK's client in this process; `mutate` changes half of MLflow's replies."""
     tally, chance, done = tally or Tally(), random.Random(seed), 0
     while done < calls:
-        settings = Settings.load(
-            mock_mode=True, confirm="never", toolsets="all", timeout_seconds=TIMEOUT_SECONDS, log_level="ERROR"
-        )
-        engine = open_engine(settings)
+        engine = open_engine(_settings(mock_mode=True))
         try:
             async with Client(build_server(engine)) as client:
                 await fill(Agent(client), engine)
@@ -73,6 +73,29 @@ async def in_memory(calls: int, seed: int, *, mutate: bool = False, tally: Tally
         finally:
             engine.close()
     return tally
+
+
+async def over_http(calls: int, seed: int) -> Tally:
+    """Calls to an `mlflow server`, a new one at each refill, behind a proxy that changes half of its replies."""
+    tally, chance, done = Tally(), random.Random(seed), 0
+    while done < calls:
+        # The proxy draws in threads of its own.
+        beside = random.Random(chance.random())
+        with mlflow_server() as address, mutating_proxy(address, beside) as (proxy, passed):
+            engine, changed = (open_engine(_settings(tracking_uri=uri)) for uri in (address, proxy))
+            try:
+                async with Client(build_server(engine)) as client:
+                    await fill(Agent(client), engine)
+                done += await _campaign(changed, chance, tally, min(REFILL, calls - done))
+            finally:
+                await engine.aclose()
+                await changed.aclose()
+        print(f"{passed['changed']:,} of {passed['replies']:,} replies changed;", *tally.lines(), flush=True)
+    return tally
+
+
+def _settings(**where: Any) -> Settings:
+    return Settings.load(confirm="never", toolsets="all", timeout_seconds=TIMEOUT_SECONDS, log_level="ERROR", **where)
 
 
 async def _campaign(engine: Engine, chance: random.Random, tally: Tally, calls: int) -> int:
@@ -213,14 +236,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--stdio", action="store_true")
     parser.add_argument("--mutate", action="store_true")
+    parser.add_argument("--server", action="store_true")
     parser.add_argument("--log", default=os.devnull, help="File for what the server logs.")
     chosen = parser.parse_args()
     logging.basicConfig(filename=chosen.log, level=logging.ERROR)
-    way = "over stdio" if chosen.stdio else "in memory"
-    changed = ", half of MLflow's replies changed" if chosen.mutate else ""
+    way = "over stdio" if chosen.stdio else "against an MLflow server" if chosen.server else "in memory"
+    changed = ", half of MLflow's replies changed" if chosen.mutate or chosen.server else ""
     print(f"fuzz {way}{changed}, seed {chosen.seed}", flush=True)
     if chosen.stdio:
         tally = over_stdio(chosen.calls, chosen.seed)
+    elif chosen.server:
+        tally = anyio.run(over_http, chosen.calls, chosen.seed)
     else:
         tally = anyio.run(_run_in_memory, chosen.calls, chosen.seed, chosen.mutate)
     print(*tally.lines(), sep="\n")
