@@ -22,11 +22,12 @@ from anyio import CancelScope, CapacityLimiter, to_thread
 
 from mcp_server.errors import TrackingServerError, UnreachableError
 from mcp_server.mlflow_integration.entities import MetricSeries
-from mcp_server.mlflow_integration.local import mlflow_internals, preparation, stored_curves
+from mcp_server.mlflow_integration.local import mlflow_internals, preparation, stored_curves, stored_runs
 from mcp_server.mlflow_integration.local.environment import THREADS, prepare_environment
 from mcp_server.mlflow_integration.local.open_reply import OpenReply
 from mcp_server.mlflow_integration.local.private_folder import PrivateFolder
 from mcp_server.mlflow_integration.locate import LocalStore
+from mcp_server.mlflow_integration.rest.fields import Json
 from mcp_server.mlflow_integration.rest.transport import (
     OCTETS,
     RETRY_WAITS_SECONDS,
@@ -153,6 +154,16 @@ class InProcessTransport:
             self._application().result()
             database = mlflow_internals.tracking_database()
             return None if database is None else stored_curves.read_curves(database, curves, limits, steps)
+
+        return await to_thread.run_sync(read, abandon_on_cancel=True, limiter=self._limiter)
+
+    async def read_run_page(self, search: Mapping[str, Any]) -> Json | None:
+        """Runs from an SQLite database itself; None for another store, or a search that is left to MLflow."""
+
+        def read() -> Json | None:
+            self._application().result()
+            database = mlflow_internals.plain_sqlite_database()
+            return None if database is None else stored_runs.read_page(database, search)
 
         return await to_thread.run_sync(read, abandon_on_cancel=True, limiter=self._limiter)
 

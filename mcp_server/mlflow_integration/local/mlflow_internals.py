@@ -146,6 +146,34 @@ def tracking_database() -> Any:
     return getattr(getattr(handlers, "_tracking_store", None), "engine", None)
 
 
+def plain_sqlite_database() -> Any:
+    """The SQLAlchemy engine of the application's tracking store; None unless that is MLflow's own store on SQLite.
+
+    A store derived from it may show a part of the tables only, such as one workspace.
+    """
+    database = tracking_database()
+    if database is None or database.dialect.name != "sqlite":
+        return None
+    store = sys.modules["mlflow.server.handlers"]._tracking_store
+    return database if type(store).__name__ == "SqlAlchemyStore" else None
+
+
+def search_offset(page_token: str) -> int | None:
+    """The number of runs before the page of this token; None for a token that MLflow refuses."""
+    utils: Any = import_module("mlflow.utils.search_utils").SearchUtils
+    exceptions: Any = import_module("mlflow.exceptions")
+    try:
+        return utils.parse_start_offset_from_page_token(page_token)
+    except (exceptions.MlflowException, ValueError, TypeError, AttributeError):
+        return None
+
+
+def search_token(offset: int) -> str:
+    """MLflow's token of the page that begins after so many runs."""
+    utils: Any = import_module("mlflow.utils.search_utils").SearchUtils
+    return utils.create_page_token(offset).decode()
+
+
 def _refuse_writes() -> None:
     """SQLite itself then answers a write with an error. A read-only connection (mode=ro) would leave its -wal file."""
     event: Any = import_module("sqlalchemy.event")

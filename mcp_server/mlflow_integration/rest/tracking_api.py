@@ -20,6 +20,7 @@ from mcp_server.mlflow_integration.rest.conversion import (
 )
 from mcp_server.mlflow_integration.rest.error_responses import failure, json_object, misdirected, not_mlflow
 from mcp_server.mlflow_integration.rest.fields import Json, listed, required_text, text
+from mcp_server.mlflow_integration.rest.transport import RunPageReader
 
 ViewType = Literal["ACTIVE_ONLY", "DELETED_ONLY", "ALL"]
 
@@ -29,6 +30,9 @@ BULK_INTERVAL_RUNS: Final = 100
 UPLOAD_LIMIT: Final = 10 * 1024 * 1024
 """Bytes that the server's upload-artifact endpoint takes. Source: MLflow server/handlers.py."""
 
+
+_LARGE_PAGE: Final = 500
+"""Runs of a page that is worth another way; MLflow answers smaller ones in some tens of milliseconds."""
 
 _HISTORY_PAGE: Final = 25_000
 """Points of one get-history page. Source: MLflow's largest."""
@@ -112,7 +116,11 @@ class TrackingApi(RestApi):
             max_results=max_results,
             page_token=page_token,
         )
-        found = await self._call("POST", "2.0/mlflow/runs/search", json=body, idempotent=True)
+        found = None
+        if max_results >= _LARGE_PAGE and isinstance(self._transport, RunPageReader):
+            found = await self._transport.read_run_page(body)
+        if found is None:
+            found = await self._call("POST", "2.0/mlflow/runs/search", json=body, idempotent=True)
         return page_of(found, "runs", run_of)
 
     async def get_run(self, run_id: str) -> Run:

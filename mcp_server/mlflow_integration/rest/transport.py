@@ -151,6 +151,18 @@ class CurveReader(Protocol):
         ...
 
 
+@runtime_checkable
+class RunPageReader(Protocol):
+    """What a transport may be able to do besides: answer large searches for runs from where they are stored."""
+
+    async def read_run_page(self, search: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The answer to runs/search with this body, in MLflow's JSON; None: MLflow itself must be asked.
+
+        Raises: UnreachableError: the store cannot be opened.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """A request as it is sent."""
