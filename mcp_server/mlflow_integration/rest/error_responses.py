@@ -45,7 +45,8 @@ def failure(reply: Reply, address: str) -> MlflowToolError:
         return UnsupportedError(
             f"The MLflow server at {address} does not know this request: it is too old for it, the address "
             "is not that of an MLflow server, or the server has a --static-prefix that MLFLOW_TRACKING_URI lacks. "
-            "get_server_info shows its version."
+            "get_server_info shows its version.",
+            carried_out=False,
         )
     if _NO_SAMPLING in message:
         return UnsupportedError(
