@@ -239,3 +239,16 @@ def store_uri(engine: Engine) -> str:
     from mlflow.server import handlers
 
     return handlers._get_tracking_store().db_uri  # type: ignore[attr-defined]
+
+
+def predicted(engine: Engine, version: str) -> list[int]:
+    """What a version (`name@alias` or `name/1`) that MLflow itself loads predicts for [[0.0], [1.0]]."""
+    import mlflow
+
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            patch.setenv(variable, "")
+        mlflow.set_tracking_uri(store_uri(engine))
+        mlflow.set_registry_uri(store_uri(engine))
+        model = mlflow.pyfunc.load_model(f"models:/{version}")
+        return [int(value) for value in model.predict([[0.0], [1.0]])]

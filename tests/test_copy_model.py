@@ -26,7 +26,7 @@ from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactContent, Ar
 from mcp_server.mlflow_integration.rest.tracking_api import UPLOAD_LIMIT
 from mcp_server.mlflow_integration.rest.transport import STREAM_PIECE
 from mcp_server.trackers import Trackers
-from tests.conftest import Agent
+from tests.conftest import Agent, predicted
 from tests.faults import FaultyTransport
 from tests.snapshots import assert_matches
 from tests.test_confirmation import YES, Person
@@ -114,12 +114,15 @@ async def test_a_logged_model_of_mlflow_3_is_copied_and_can_be_loaded(
     async with connected(f"prod={mlflow_server},dev=mock") as (agent, opened):
         source, target = opened.get("dev").engine, opened.get("prod").engine
         await agent.ask("get_server_info", tracker="dev")
-        run = logged_model(source, accuracy=0.8)
+        run = logged_model(source, accuracy=0.8, labels=(4, 7))
         await agent.ask("register_model", name=model, run=run, tracker="dev")
         arguments = {"from_tracker": "dev", "to_tracker": "prod", "experiment": model}
         copied = await agent.ask("copy_model", name=model, version="latest", **arguments)
         found = await read_source(target, model, copied["version"])
         original = await read_source(source, model, "1")
+        # Last: MLflow writes a file beside a model that it loads from a local store.
+        predictions = [predicted(target, f"{model}/{copied['version']}"), predicted(source, f"{model}/1")]
+    assert predictions == [[4, 7], [4, 7]]
     assert {path: one.artifact.file_size for path, one in found.files.items()} == {
         path: one.artifact.file_size for path, one in original.files.items()
     }

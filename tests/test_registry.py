@@ -12,7 +12,7 @@ import pytest
 
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.mlflow_integration.operations.models.promotion_history import Pointer
-from tests.conftest import connect, store_uri
+from tests.conftest import connect, predicted, store_uri
 from tests.registry_world import MLMODEL, logged_run, registered
 
 ROLL_BACK = """
@@ -33,19 +33,6 @@ anyio.run(main)
 """
 
 
-def predicted(engine: Engine, name: str) -> list[int]:
-    """What the champion that MLflow loads by its alias predicts for [[0.0], [1.0]]."""
-    import mlflow
-
-    with pytest.MonkeyPatch.context() as patch:
-        for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-            patch.setenv(variable, "")
-        mlflow.set_tracking_uri(store_uri(engine))
-        mlflow.set_registry_uri(store_uri(engine))
-        model = mlflow.pyfunc.load_model(f"models:/{name}@champion")
-        return [int(value) for value in model.predict([[0.0], [1.0]])]
-
-
 async def test_the_champion_that_loads_is_the_one_that_was_promoted(
     engine: Engine, name: Any, logged_model: Callable[..., str]
 ):
@@ -60,15 +47,15 @@ async def test_the_champion_that_loads_is_the_one_that_was_promoted(
         loaded: list[list[int]] = []
         for version in (1, 2, 3):
             await agent.ask("promote_model", name=churn, version=version)
-            loaded.append(predicted(engine, churn))
+            loaded.append(predicted(engine, f"{churn}@champion"))
         await agent.ask("rollback_model", name=churn)
-        loaded.append(predicted(engine, churn))
+        loaded.append(predicted(engine, f"{churn}@champion"))
         if engine.location.kind == "mock":  # A private store: no other process can open it.
             await agent.ask("rollback_model", name=churn)
         else:
             done = await anyio.run_process([sys.executable, "-c", ROLL_BACK, store_uri(engine), churn])
             assert json.loads(done.stdout)["version"] == "1"
-        loaded.append(predicted(engine, churn))
+        loaded.append(predicted(engine, f"{churn}@champion"))
     assert loaded == [[0, 1], [1, 0], [2, 3], [1, 0], [0, 1]]
 
 
