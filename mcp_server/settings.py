@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     experiment_name: str = Field(
         "",
         validation_alias="MLFLOW_EXPERIMENT_NAME",
-        description="Experiment used when a call names none. Empty: every call names one.",
+        description="Experiment used when a call names none. Empty: searches look in all; calls that log name one.",
     )
     artifact_location: str = Field(
         "",

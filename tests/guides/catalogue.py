@@ -202,7 +202,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
             "$ curl http://mlflow-server:5000/health": "# $ curl http://mlflow-server:5000/health",
             "$ telnet mlflow-server 5000": "# $ telnet mlflow-server 5000",
         },
-        explanation="its two lines that begin with `$` are for a shell: Python takes them for a syntax error",
+        explanation="its two lines that begin with `$` are for a shell; they run as comments",
     ),
     "1.31": Entry(
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import groupby
 from pathlib import Path
+from textwrap import fill
 from typing import Final
 
 from mcp_server.mlflow_integration.tracker.mlflow2.adaptations import ADAPTATIONS
@@ -29,9 +30,12 @@ this page. A block whose text changes has no outcome until it is run again.
 A Python block runs as `python block.py` in a new interpreter and an empty folder: what it is given, its text, and a
 check of what it did. Where it has several settings, the first is run that way, and the others in a process forked from
 one that has imported MLflow. With `compat` the import on top and `mcp-server-mlflow run block.py` both have to work,
-and a block that runs as written runs with `compat` as well. {versions}
+and a block that runs as written runs with `compat` as well.
 
-The tests run those blocks again that need only packages which install in seconds, forked, and a sample as scripts.
+{versions}
+
+The tests run again every block that needs only packages which install in seconds, in forked processes, and a sample of
+them as scripts. A block without a language, such as a drawing of folders, has a number but no row.
 
 {summary}
 
@@ -39,8 +43,9 @@ The tests run those blocks again that need only packages which install in second
 - **{with_compat}**: plain MLflow 3 refuses it, with the error in the last column. It runs after
   `import mcp_server.mlflow_integration.compat`, or unchanged with `mcp-server-mlflow run script.py`:
   [compat.md](compat.md).
-- **{with_substitution}**: a part of the text stands for something else; the last column says what was put there.
-- **{not_here}**: needs what this machine does not have.
+- **{with_substitution}**: a part of the text is a placeholder or cannot run here; the last column says which, for
+  Python after the error of the block as written.
+- **{not_here}**: needs what the machine of this run does not have.
 
 "Given beforehand" is what a page assumes: data, a model, a run with the id in the text. Blocks of guides 0 and 1 ran
 in mock mode, without any configuration, and against an `mlflow server` of the name and port in the guide; those of
@@ -117,7 +122,7 @@ def _versions(kept: dict[str, Outcome]) -> str:
     found = sorted({pair for one in kept.values() for pair in one.versions.items()}, key=lambda pair: pair[0].lower())
     forked = [one.name for one in blocks() if one.language == "python" and not kept[one.name].versions]
     note = f" Blocks {', '.join(forked)} were last run forked in all of their settings." if forked else ""
-    return f"Versions: {', '.join(' '.join(pair) for pair in found)}.{note}"
+    return fill(f"Versions: {', '.join(' '.join(pair) for pair in found)}.{note}", 120, break_on_hyphens=False)
 
 
 def _summary(kept: dict[str, Outcome]) -> str:
@@ -145,14 +150,15 @@ def _given(one: Block) -> str:
 
 
 def _why(one: Block, outcome: Outcome) -> str:
-    refusal = _short(outcome.refusal) if outcome.refusal and outcome.outcome in (WITH_COMPAT, REFUSED) else ""
+    shown = outcome.refusal and outcome.outcome in (WITH_COMPAT, WITH_SUBSTITUTION, REFUSED)
+    refusal = _short(outcome.refusal) if shown else ""
     if one.language != "python":
         entry = SHELL_CATALOGUE[one.name]
         return outcome.refusal if outcome.outcome == NOT_HERE else entry.explanation
     explanation = CATALOGUE[one.name].explanation if outcome.outcome == WITH_SUBSTITUTION else ""
     if outcome.outcome == NOT_HERE:
         explanation = outcome.refusal
-    return explanation or refusal
+    return ": ".join(part for part in (refusal, explanation) if part)
 
 
 def _short(text: str) -> str:
