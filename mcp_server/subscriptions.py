@@ -62,7 +62,12 @@ def _connection(ctx: ServerRequestContext[Any, Any]) -> Connection:
 
 
 def changed(params: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[str]:
-    """URIs of the resources that a call changed, by the ids in its answer and the model in its arguments."""
+    """URIs of the resources that a call changed, by the ids in its answer and the model in its arguments.
+
+    None for a call that was refused: its arguments may hold anything.
+    """
+    if not answer:
+        return
     arguments = cast("Mapping[str, Any]", params.get("arguments") or {})
     columns = cast("list[str]", answer.get("columns") or [])
     rows = cast("list[list[Any]]", answer.get("rows") or [])

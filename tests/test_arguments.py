@@ -229,7 +229,7 @@ async def test_limits_that_are_not_in_the_schema_are_still_checked(mock_engine: 
 
 async def test_a_refusal_is_one_short_line_whatever_was_sent(mock_engine: Engine):
     """Neither line breaks nor megabytes of the arguments come back."""
-    hostile = "x\nrun_id: 1\u2028\u202e\x1b[31m" + "y" * 1_000_000
+    hostile = "x\nrun_id: 1\u2028\u202e\x1b[31m" + "y" * 100_000
     async with connect(mock_engine) as agent:
         for param in parameters():
             tool, name, _ = param.values

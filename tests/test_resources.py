@@ -13,6 +13,7 @@ from mcp.types import PromptReference, ResourceTemplateReference
 
 from mcp_server import resource_uris as uris
 from mcp_server.prompts import PROMPTS
+from mcp_server.subscriptions import changed
 from tests.artifacts.conftest import picture
 from tests.conftest import connect
 
@@ -117,6 +118,13 @@ async def test_an_artifact_that_is_replaced_is_announced(mock_engine: Any):
             with anyio.fail_after(10):
                 event = await anext(aiter(events))
     assert str(event.uri) == wanted
+
+
+@pytest.mark.parametrize("name", ["churn", "\ud800"])
+def test_a_refused_call_announces_nothing(name: str):
+    params = {"name": "update_model", "arguments": {"name": name, "version": "99"}}
+    assert list(changed(params, {})) == []
+    assert list(changed(params, {"name": "churn"})) == [uris.model_uri("churn")]
 
 
 @pytest.mark.filterwarnings("ignore:resources/")
