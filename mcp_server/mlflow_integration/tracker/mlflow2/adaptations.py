@@ -36,7 +36,7 @@ MODEL_NAME: Final = Adaptation(
 )
 PYFUNC_MODEL: Final = Adaptation(
     "mlflow.pyfunc.log_model gets the model as its first argument",
-    "it is logged as python_model; whatever has a predict will do",
+    "it is logged as python_model; any object with a predict method is accepted",
     "mlflow.pyfunc.log_model(name=..., python_model=...)",
 )
 RENAMED_ARGUMENT: Final = Adaptation(
