@@ -53,9 +53,8 @@ async def measured(engine: Engine, report: Report) -> None:
             text = len(result.content[0].text)  # type: ignore[union-attr]
             structured = len(dumps(result.structured_content)) if result.structured_content else 0
             report.add("  characters of its longer half", max(text, structured), "", most=ANSWER)
-            if len(result.content) > 1:
-                image = len(result.content[1].data) * 3 // 4  # type: ignore[union-attr]
-                report.add("  bytes of its image", image, "bytes", most=IMAGE_BYTES)
+            for image in (part for part in result.content if part.type == "image"):
+                report.add("  bytes of its image", len(image.data) * 3 // 4, "bytes", most=IMAGE_BYTES)
             if result.structured_content and "runs" in result.structured_content:
                 read = result.structured_content["runs"]
                 report.note("  runs it counted", f"{read:,}" if isinstance(read, int) else str(read))
