@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.planted import START, Training, faulty, sweep
 from mcp_server.mlflow_integration.engine import Engine
+from mcp_server.mlflow_integration.operations import all_runs
 from mcp_server.tools import summaries
 from tests.conftest import Agent, connect
 
@@ -118,6 +119,21 @@ async def test_older_runs_that_were_not_read_are_said(mock_engine: Engine, monke
         "These are the newest 2 runs; there are older ones. Narrow with since or filter_string.",
     )
     assert (whole["runs"], whole.get("hint")) == (3, None)
+
+
+async def test_a_summary_that_ran_out_of_time_says_so(engine: Engine, name: Name, monkeypatch: pytest.MonkeyPatch):
+    """Reading stops after the page at which its part of the deadline is over; that page is told."""
+    monkeypatch.setattr(all_runs, "PAGE", 2)
+    monkeypatch.setattr(summaries, "READING_PART", -1.0)
+    experiment = name("slow")
+    async with connect(engine) as agent:
+        for at in range(3):
+            await agent.ask("log_run", experiment=experiment, metrics={"loss": at})
+        found = await agent.ask("summarize_experiment", experiment=experiment)
+    assert (found["runs"], found["hint"]) == (
+        2,
+        "These are the newest 2 runs; there are older ones. Narrow with since or filter_string.",
+    )
 
 
 async def test_the_params_that_moved_a_metric_are_named(engine: Engine, name: Name):
