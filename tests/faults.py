@@ -52,6 +52,10 @@ class FaultyTransport(WrappedTransport):
         self.requests = 0
         self.lost = 0
 
+    def recover(self) -> None:
+        """Loses no further request."""
+        self._fail_at = 0
+
     async def carry(self, method: Method, path: str, send: Send) -> Reply:
         fails = self._counted(self._carried_out)
         reply = await send()

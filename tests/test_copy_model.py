@@ -231,6 +231,33 @@ async def test_a_copy_that_stops_is_marked_and_says_what_is_missing(mlflow_serve
     assert (run.status, run.tags[tag_names.STATE]) == ("FINISHED", tag_names.COMPLETE)
 
 
+@pytest.mark.parametrize("repeated", [False, True])
+async def test_a_copy_whose_mark_was_lost_is_marked_in_the_background(
+    repeated: bool, mlflow_server: str, name: Callable[..., str]
+):
+    """Unless the repeated call, which takes over, was faster."""
+    model = name("churn")
+    async with connected(f"dev=mock,prod={mlflow_server}") as (agent, opened):
+        await a_small_version(agent, model, "dev")
+        pair = await Pair.of(opened, "dev", "prod", model)
+        healthy, counted = pair.failing(0, carried_out=True, for_good=False)
+        await healthy.copy(pair.version, order(f"{model}-counted"), silent)
+        stops, faulty = pair.failing(counted.requests // 2, carried_out=False, for_good=True)
+        with pytest.raises(MlflowToolError):
+            await stops.copy(pair.version, order(model), silent)
+        (lost,) = await pair.runs(model)
+        unfinished = stops._target.recording.unfinished
+        assert (lost.status, len(unfinished)) == ("RUNNING", 1)
+        faulty.recover()
+        if repeated:
+            await stops.copy(pair.version, order(model), silent)
+        await unfinished.look(now=True)
+        (run,) = await pair.runs(model)
+    expected = ("FINISHED", tag_names.COMPLETE) if repeated else ("FAILED", tag_names.PARTIAL)
+    assert (run.run_id, run.status, run.tags[tag_names.STATE]) == (lost.run_id, *expected)
+    assert len(unfinished) == 0
+
+
 async def test_a_copy_that_is_cancelled_is_marked_and_can_be_continued(mlflow_server: str, name: Callable[..., str]):
     """As when the host gives up, or the server is told to end."""
     model = name("churn")

@@ -8,6 +8,7 @@ everything that was written was read back and is what the source has.
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -38,6 +39,8 @@ from mcp_server.mlflow_integration.operations.writing.keyed_runs import KeyedRun
 from mcp_server.mlflow_integration.operations.writing.unfinished_writes import remove_missing, settle
 from mcp_server.mlflow_integration.rest.api import pairs
 
+logger = logging.getLogger(__name__)
+
 FOLDER: Final = "model"
 """Of the run's artifacts, that holds the files of the copy."""
 DIGEST_LIMIT: Final = 64 * 1024**2
@@ -62,6 +65,8 @@ class Copied:
 class _Write:
     """How far a copy got."""
 
+    experiment_id: str = ""
+    """Empty as long as nothing can have been written."""
     run: Run | None = None
     missing: str = "the run"
     uploaded: int = 0
@@ -130,6 +135,8 @@ class ModelCopies:
         expected = Run("0", place.experiment_id, artifact_uri=f"{place.artifact_location}/0/artifacts")
         for path, found in source.files.items():
             self._target.artifacts.need_room(expected, path, found.artifact.file_size)
+        await self._target.recording.unfinished.take_over(place.experiment_id, key)
+        write.experiment_id = place.experiment_id
         run = await self._keyed.find(place.experiment_id, key)
         if run is None:
             name = source.run.run_name if source.run else f"{source.version.name} {source.version.version}"
@@ -248,14 +255,23 @@ class ModelCopies:
             await remove_missing(self._target.api, run.run_id)
 
     async def _mark(self, write: _Write, source: CopySource) -> None:
-        """Marks the run of a copy that stopped; if MLflow does not answer, the next call continues it all the same."""
-        if write.run is None:
+        """Marks the run of a copy that stopped: now, or in the background if MLflow does not acknowledge it."""
+        if not write.experiment_id:
             return
+        key, failed_at, missing = self.key(source.version), int(time.time() * 1_000), [write.missing]
+        unfinished, created = self._target.recording.unfinished, write.run is not None
+        unfinished.add(
+            write.experiment_id, key, source.ending, missing, created=created, failed_at=failed_at, keyed=self._keyed
+        )
         try:
-            run = await self._target.api.get_run(write.run.run_id)
-            await settle(self._target.api, run, source.ending, [write.missing], int(time.time() * 1_000))
-        except MlflowToolError:
+            run = await self._keyed.find(write.experiment_id, key)
+            if run is None:
+                return
+            await settle(self._target.api, run, source.ending, missing, failed_at)
+        except MlflowToolError as error:
+            logger.info("The copy with key %s is not finished yet: %s", key, error)
             return
+        unfinished.forget(write.experiment_id, key)
 
     def _provenance(self, version: ModelVersion) -> dict[str, str]:
         location = self._source.location

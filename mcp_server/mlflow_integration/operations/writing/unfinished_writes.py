@@ -85,6 +85,8 @@ async def _end_complete(api: TrackingApi, run: Run, ending: Ending) -> None:
 class _Unfinished:
     experiment_id: str
     key: str
+    keyed: KeyedRuns
+    """Finds the run by the key."""
     ending: Ending
     missing: tuple[str, ...]
     created: bool
@@ -112,11 +114,20 @@ class UnfinishedWrites:
         return len(self._waiting)
 
     def add(
-        self, experiment_id: str, key: str, ending: Ending, missing: Sequence[str], *, created: bool, failed_at: int
+        self,
+        experiment_id: str,
+        key: str,
+        ending: Ending,
+        missing: Sequence[str],
+        *,
+        created: bool,
+        failed_at: int,
+        keyed: KeyedRuns | None = None,
     ) -> None:
-        now = time.monotonic()
+        """Looks after a write from now on; `keyed` finds its run if its key stands in another tag."""
+        now, keyed = time.monotonic(), keyed or self._keyed
         self._waiting[experiment_id, key] = _Unfinished(
-            experiment_id, key, ending, tuple(missing), created, failed_at, now, now + FIRST_LOOK_SECONDS
+            experiment_id, key, keyed, ending, tuple(missing), created, failed_at, now, now + FIRST_LOOK_SECONDS
         )
         if self._added is not None:
             self._added.set()
@@ -129,6 +140,11 @@ class UnfinishedWrites:
     def forget(self, experiment_id: str, key: str) -> None:
         """MLflow acknowledged the mark."""
         self._waiting.pop((experiment_id, key), None)
+
+    async def take_over(self, experiment_id: str, key: str) -> None:
+        """A later call continues the write, and no look marks its run meanwhile."""
+        async with self._locks.alone(key):
+            self.forget(experiment_id, key)
 
     async def settle_forever(self) -> None:
         """Looks after each write when its time has come; ends only by cancellation."""
@@ -162,7 +178,7 @@ class UnfinishedWrites:
 
     async def _settle(self, one: _Unfinished) -> bool:
         """Whether there is nothing left to look after."""
-        run = await self._keyed.find(one.experiment_id, one.key)
+        run = await one.keyed.find(one.experiment_id, one.key)
         if run is None:
             return False
         if one.completed:
