@@ -159,7 +159,7 @@ async def test_the_first_version_of_an_alias_is_let_in_once(engine: Engine, name
     row = dict(zip(missing["gates"]["columns"], missing["gates"]["rows"][0], strict=True))
     assert (missing["promoted"], row["result"]) == (False, "failed")
     assert row["reason"] == "nothing to compare with: no version has the alias champion"
-    assert "allow_first=true lets the first version in" in missing["hint"]
+    assert "allow_first=true lets the first version pass" in missing["hint"]
     assert f"Give alias 'champion' of model '{churn}' its first version, version 1, without a comparison?" in asked
     assert (first["promoted"], first["first_version"]) == (True, True)
     assert first["gates"]["rows"][0][-1] == "first version: nothing to compare with"
