@@ -78,7 +78,9 @@ async def _script(agent: Agent, model: str) -> AsyncIterator[Answer]:
     yield await call("finish_run", run="open")
     yield await call("update_run", runs=["a", "b"], tags={"reviewed": "yes"})
     yield await call("wait_for_runs", runs=["a", "open"])
-    yield await call("log_run", experiment=other, run_name="parity-long", params={"prompt": "word " * 900}, artifacts=LONG)
+    yield await call(
+        "log_run", experiment=other, run_name="parity-long", params={"prompt": "word " * 900}, artifacts=LONG
+    )
     yield await call("search_experiments", name_contains=SUFFIX, order_by=["name ASC"])
     yield await call("update_experiment", experiment=other, description="Elsewhere.")
     yield await call("search_runs", experiments=[place], order_by=["metrics.accuracy DESC"])

@@ -58,7 +58,8 @@ def _environment(folder: Path, packages: tuple[str, ...]) -> Path | str:
     """The Python of a new environment with the packages, or why there is none."""
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     index = {"UV_DEFAULT_INDEX": os.environ["PIP_INDEX_URL"]} if os.environ.get("PIP_INDEX_URL") else {}
-    uv = [sys.executable, "-m", "uv", "--quiet"]
+    # As pip does: behind a proxy with a certificate of its own, uv's built-in ones refuse every connection.
+    uv = [sys.executable, "-m", "uv", "--quiet", "--system-certs"]
     for command in (
         [*uv, "venv", "--python", sys.executable, str(folder)],
         [*uv, "pip", "install", "--python", str(python), *packages],

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 ALLOWED_HOSTS: Final = "localhost:*,127.0.0.1:*,mlflow-server:*,mlflow-prod:*"
 """For `mlflow server`: these names of the guides are refused otherwise."""
@@ -87,19 +87,21 @@ def postgresql(port: int = 5432) -> Iterator[str]:
         folder = Path(name)
         folder.chmod(0o777)
         # The server refuses to run as root.
-        prefix = ["runuser", "-u", "postgres", "--"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+        owner: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if is_root else {}
         data = folder / "data"
-        run = {"check": True, "capture_output": True, "cwd": folder}
-        subprocess.run([*prefix, programs / "initdb", "-D", data, "-U", "user", "--auth=trust", "-E", "UTF8"], **run)
+        run: dict[str, Any] = {"check": True, "capture_output": True, "cwd": folder}
+        initdb = [programs / "initdb", "-D", data, "-U", "user", "--auth=trust", "-E", "UTF8"]
+        subprocess.run(initdb, **run, **owner)
         options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-        start = [*prefix, programs / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start"]
-        subprocess.run(start, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder)
+        start = [programs / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start"]
+        subprocess.run(start, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **owner)
         try:
             client = [programs / "psql", "-h", "127.0.0.1", "-p", str(port), "-U", "user", "-d", "postgres", "-c"]
             subprocess.run([*client, "CREATE DATABASE mlflow"], **run)
             yield f"postgresql://user:password@127.0.0.1:{port}/mlflow"
         finally:
-            subprocess.run([*prefix, programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **run)
+            subprocess.run([programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **run, **owner)
 
 
 BUCKETS: Final = ("my-mlflow-bucket", "mlflow-artifacts", "your-bucket", "nba-mlflow-prod")
