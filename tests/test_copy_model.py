@@ -153,6 +153,14 @@ class Pair:
         engine = engine_over(self.target.location, self.target.settings, faulty, faulty)
         return ModelCopies(self.source, engine), faulty
 
+    async def failing_half_way(
+        self, model: str, *, carried_out: bool, for_good: bool
+    ) -> tuple[ModelCopies, FaultyTransport]:
+        """The same in the middle of a copy, whose requests an undisturbed copy into another model counts."""
+        healthy, counted = self.failing(0, carried_out=True, for_good=False)
+        await healthy.copy(self.version, order(f"{model}-counted"), silent)
+        return self.failing(counted.requests // 2, carried_out=carried_out, for_good=for_good)
+
     async def runs(self, experiment: str) -> list[Run]:
         found = await self.target.api.get_experiment_by_name(experiment)
         return list((await self.target.api.search_runs([found.experiment_id])).items)
@@ -219,9 +227,7 @@ async def test_a_copy_that_stops_is_marked_and_says_what_is_missing(mlflow_serve
     async with connected(f"dev=mock,prod={mlflow_server}") as (agent, opened):
         await a_small_version(agent, model, "dev")
         pair = await Pair.of(opened, "dev", "prod", model)
-        healthy, counted = pair.failing(0, carried_out=True, for_good=False)
-        await healthy.copy(pair.version, order(f"{model}-counted"), silent)
-        stops, _ = pair.failing(counted.requests // 2, carried_out=False, for_good=False)
+        stops, _ = await pair.failing_half_way(model, carried_out=False, for_good=False)
         with pytest.raises(IncompleteWriteError, match=r"Missing: .*The same call continues it"):
             await stops.copy(pair.version, order(model), silent)
         (run,) = await pair.runs(model)
@@ -240,9 +246,7 @@ async def test_a_copy_whose_mark_was_lost_is_marked_in_the_background(
     async with connected(f"dev=mock,prod={mlflow_server}") as (agent, opened):
         await a_small_version(agent, model, "dev")
         pair = await Pair.of(opened, "dev", "prod", model)
-        healthy, counted = pair.failing(0, carried_out=True, for_good=False)
-        await healthy.copy(pair.version, order(f"{model}-counted"), silent)
-        stops, faulty = pair.failing(counted.requests // 2, carried_out=False, for_good=True)
+        stops, faulty = await pair.failing_half_way(model, carried_out=False, for_good=True)
         with pytest.raises(MlflowToolError):
             await stops.copy(pair.version, order(model), silent)
         (lost,) = await pair.runs(model)
@@ -317,9 +321,7 @@ async def test_what_somebody_puts_into_an_unfinished_copy_does_not_become_a_vers
         await a_small_version(agent, model, "dev")
         pair = await Pair.of(opened, "dev", "prod", model)
         expected = await contents(pair.source, model)
-        healthy, counted = pair.failing(0, carried_out=True, for_good=False)
-        await healthy.copy(pair.version, order(f"{model}-counted"), silent)
-        stops, _ = pair.failing(counted.requests // 2, carried_out=True, for_good=True)
+        stops, _ = await pair.failing_half_way(model, carried_out=True, for_good=True)
         with pytest.raises(MlflowToolError):
             await stops.copy(pair.version, order(model), silent)
         (run,) = await pair.runs(model)

@@ -297,7 +297,7 @@ async def ask_delete(found: ToDelete) -> Question:
 
 
 async def delete_runs(run_changes: RunChanges, found: ToDelete, runs: RunRefs) -> Table:
-    """Delete (remove) runs. update_run with restore=true restores them until MLflow purges it."""
+    """Delete (remove) runs. update_run with restore=true restores them until MLflow purges them."""
     deleted = await run_changes.delete([run.run_id for run in found])
     rows = [[run.run_id, run.run_name, "deleted"] for run in deleted]
     return Table(["run_id", "run_name", "lifecycle_stage"], rows, hint="update_run with restore=true restores them.")
