@@ -121,7 +121,7 @@ JOBS: dict[str, Callable[[Ask], Awaitable[None]]] = {
 
 async def drive(address: str) -> dict[str, str]:
     outcome: dict[str, str] = {}
-    settings = Settings(_env_file=None, tracking_uri=address, toolsets=("all",), confirm="never")
+    settings = Settings(tracking_uri=address, toolsets=("all",), confirm="never")
     engine = open_engine(settings)
     async with Client(build_server(engine)) as client:
 

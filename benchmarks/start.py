@@ -1,7 +1,8 @@
 """Start: how long a host waits for the first answers, and what a server at rest occupies.
 
 An empty server on the same SDK is the floor. Both are started as child processes in turn, after one
-start that is not counted (it leaves compiled bytecode), and spoken to in JSON lines through pipes.
+start that is not counted (it leaves compiled bytecode), and spoken to in JSON lines through pipes: initialize,
+tools/list, a tool, as hosts do.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from typing import NamedTuple
 
 from measure import OURS, Report, StdioServer, interleaved, median, mlflow_server, run
 
-ROUNDS = 15
+ROUNDS = 25
 EMPTY = (sys.executable, "-m", "empty_server")
 
 
 class Start(NamedTuple):
     initialized: float
+    listed: float
     answered: float
     """Seconds from the start of the process."""
     cpu_initialized: float | None
@@ -28,11 +30,13 @@ def start(command: tuple[str, ...], tool: str, address: str) -> Start:
     with StdioServer(command, MLFLOW_TRACKING_URI=address) as server:
         initialized = server.initialize() - server.began
         cpu_initialized = server.cpu_seconds()
+        listed, _ = server.receive(server.send("tools/list"))
         number = server.call(tool)
         arrived, result = server.receive(number)
         if result.get("isError"):
             raise RuntimeError(result["content"][0]["text"])
-        return Start(initialized, arrived - server.began, cpu_initialized, server.cpu_seconds(), server.memory())
+        times = (initialized, listed - server.began, arrived - server.began)
+        return Start(*times, cpu_initialized, server.cpu_seconds(), server.memory())
 
 
 def main() -> None:
@@ -49,6 +53,7 @@ def main() -> None:
         mine, floor = interleaved(ROUNDS, ours, empty)
     for what, field, most in (
         ("start to initialize answered", "initialized", 1.3),
+        ("start to tools/list answered", "listed", None),
         ("start to first tool answered (search_experiments over HTTP)", "answered", 1.5),
         ("CPU until initialize answered", "cpu_initialized", None),
         ("CPU until first tool answered", "cpu_answered", None),

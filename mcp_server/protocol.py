@@ -10,6 +10,7 @@ from mcp.server import MCPServer
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.server.mcpserver.tools import ToolManager
 from mcp.shared.exceptions import MCPError
 from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequiredResult
 
@@ -30,8 +31,11 @@ _MODERN: Final = "2026-07-28"
 class ProtocolServer(MCPServer[ServerContext]):
     """The SDK's server with the protocol's errors for names that do not exist, and our sentences for the rest."""
 
-    def configure(self, *, timeout_seconds: float, missing_tools: Mapping[str, str], audit: AuditLog) -> None:
-        """Takes the deadline of prompts and resources, by name why a tool is not offered, and the audit log."""
+    def configure(
+        self, tools: ToolManager, *, timeout_seconds: float, missing_tools: Mapping[str, str], audit: AuditLog
+    ) -> None:
+        """Takes the tools, the deadline of prompts and resources, why a tool is not offered, and the audit log."""
+        self._tool_manager = tools
         self._audit = audit
         self._timeout_seconds = timeout_seconds
         self._missing_tools = dict(missing_tools)
@@ -40,8 +44,8 @@ class ProtocolServer(MCPServer[ServerContext]):
         self, name: str, arguments: dict[str, Any], context: Context[ServerContext, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Raises: MCPError: there is no such tool."""
-        known = [tool.name for tool in self._tool_manager.list_tools()]
-        if name not in known:
+        if self._tool_manager.get_tool(name) is None:
+            known = [tool.name for tool in self._tool_manager.list_tools()]
             reason = self._missing_tools.get(name) or did_you_mean(name, known).strip() or "tools/list has every tool."
             raise MCPError(INVALID_PARAMS, f"Unknown tool '{shown(name)}'. {reason}")
         with self._audit.call(_who(context), name, arguments, _tracker(context)) as outcome:

@@ -27,6 +27,7 @@ from mcp_server.subscriptions import Announcements
 from mcp_server.tools import chosen_tools, missing_tools
 from mcp_server.tools._define import build
 from mcp_server.tools._offered import Offered
+from mcp_server.tools._on_demand import ToolsOnDemand
 from mcp_server.tools._trackers import ChooseTracker
 from mcp_server.tracker_settings import own_words
 from mcp_server.trackers import ServerContext, Trackers
@@ -76,7 +77,6 @@ def build_server(over: Engine | Trackers) -> ProtocolServer:
         title="MLflow",
         version=__version__,
         instructions=offered.text(instructions(trackers.default.engine.location, settings, _descriptions(trackers))),
-        tools=[build(definition, settings.timeout_seconds, trackers.names, missing) for definition in definitions],
         lifespan=_lifespan(trackers),
         middleware=[
             guard_messages,
@@ -91,7 +91,8 @@ def build_server(over: Engine | Trackers) -> ProtocolServer:
     server.trackers = trackers
     server.middleware.append(AdvertiseWhatExists(server))
     audit = AuditLog(settings.audit_log)
-    server.configure(timeout_seconds=settings.timeout_seconds, missing_tools=missing, audit=audit)
+    tools = ToolsOnDemand(definitions, lambda one: build(one, settings.timeout_seconds, trackers.names, missing))
+    server.configure(tools, timeout_seconds=settings.timeout_seconds, missing_tools=missing, audit=audit)
     announcements.serve_earlier_clients(server)
     register_resources(server, trackers)
     register_prompts(server, offered)

@@ -12,8 +12,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
 
-from pydantic import BeforeValidator, Field, JsonValue, PrivateAttr, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+)
 
 from mcp_server.env_file import env_file_values
 from mcp_server.errors import SettingsError
@@ -39,21 +47,14 @@ CREDENTIALS: Final = ("username", "password", "token", "client_cert_path")
 ADDRESSES: Final = ("tracking_uri", "registry_uri")
 Source = Literal["flag", "environment", "env_file", "default"]
 
-CommaList = Annotated[tuple[str, ...], NoDecode, _split(",")]
-PathList = Annotated[tuple[Path, ...], NoDecode, _split(os.pathsep)]
+CommaList = Annotated[tuple[str, ...], _split(",")]
+PathList = Annotated[tuple[Path, ...], _split(os.pathsep)]
 
 
-class Settings(BaseSettings):
-    """What the server was told. Frozen: nothing changes while it runs."""
+class Settings(BaseModel):
+    """What the server was told. Frozen: nothing changes while it runs. `load` reads the environment and `.env`."""
 
-    model_config = SettingsConfigDict(
-        frozen=True,
-        env_file=None,  # load() reads it, because not every line of it counts.
-        env_ignore_empty=True,
-        extra="ignore",
-        populate_by_name=True,
-        hide_input_in_errors=True,
-    )
+    model_config = ConfigDict(frozen=True, populate_by_name=True, hide_input_in_errors=True)
 
     tracking_uri: str = Field(
         "",
@@ -186,19 +187,18 @@ class Settings(BaseSettings):
         Raises: SettingsError: a value cannot be used; the sentence names the variable.
         """
         given = {name: value for name, value in flags.items() if value is not None}
-        sources = _sources(given, file := env_file_values(Path.cwd()))
+        # Names of variables in any case; what is empty is not set.
+        environment = {name.upper(): value for name, value in os.environ.items() if value}
+        sources = _sources(given, environment, file := env_file_values(Path.cwd()))
         ignored = _untrusted(sources, file)
         for name in ignored:
             sources[name] = "default"
-        values: dict[str, Any] = {
-            name: file[variable_of(name)] for name, source in sources.items() if source == "env_file"
-        }
-        # What is passed wins over the environment, so an empty text takes a credential of it away.
-        values.update({name: "" for name in ignored if name in CREDENTIALS})
+        read = {"environment": environment, "env_file": file}
+        values = {name: read[source][variable_of(name)] for name, source in sources.items() if source in read}
         remember_variables(os.environ)
         remember_variables(file)
         try:
-            settings = cls(**{**values, **given})
+            settings = cls.model_validate({**values, **given})
         except ValidationError as error:
             raise SettingsError(_explain(error)) from None
         settings._remember_secrets()
@@ -275,9 +275,8 @@ def flag_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _sources(flags: Mapping[str, Any], file: Mapping[str, str]) -> dict[str, Source]:
+def _sources(flags: Mapping[str, Any], environment: Mapping[str, str], file: Mapping[str, str]) -> dict[str, Source]:
     """Where the value of each field comes from, before anything is ignored."""
-    environment = {name.upper() for name, value in os.environ.items() if value}
     sources: dict[str, Source] = {}
     for name in Settings.model_fields:
         variable = variable_of(name)

@@ -112,7 +112,7 @@ async def serving(*answers: Answer, tls: ssl.SSLContext | None = None, port: int
 
 @asynccontextmanager
 async def connected(url: str, **settings: Any):
-    carrier = HttpTransport(url, Settings(_env_file=None, **settings))
+    carrier = HttpTransport(url, Settings(**settings))
     try:
         with anyio.fail_after(WITHIN_SECONDS):
             yield carrier
@@ -315,7 +315,7 @@ async def test_the_workspace_goes_along_as_a_header():
 def test_an_address_that_cannot_be_read_is_refused_without_showing_it(uri: str):
     """Part of it may be a password whose special characters were not encoded."""
     with pytest.raises(SettingsError, match="MLFLOW_TRACKING_URI") as raised:
-        HttpTransport(uri, Settings(_env_file=None))
+        HttpTransport(uri, Settings())
     assert SECRET not in str(raised.value)
 
 
@@ -326,7 +326,7 @@ def test_an_address_that_cannot_be_read_is_refused_without_showing_it(uri: str):
 def test_a_value_that_no_header_can_carry_is_refused_by_name(settings: dict[str, str], variable: str):
     """A line end would begin another header."""
     with pytest.raises(SettingsError, match=variable) as raised:
-        HttpTransport("http://127.0.0.1", Settings(_env_file=None, **settings))
+        HttpTransport("http://127.0.0.1", Settings(**settings))
     assert SECRET not in str(raised.value)
 
 
@@ -861,4 +861,4 @@ def test_making_a_transport_opens_nothing(monkeypatch: pytest.MonkeyPatch):
     """No TLS context, no client: the server starts as fast with an address as without."""
     monkeypatch.setattr(transport_module.httpx2, "AsyncClient", None)
     monkeypatch.setattr(transport_module, "_tls", None)
-    assert HttpTransport("https://mlflow.example/", Settings(_env_file=None)).address == "https://mlflow.example"
+    assert HttpTransport("https://mlflow.example/", Settings()).address == "https://mlflow.example"

@@ -38,7 +38,7 @@ def _plugin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def plugin(url: str, **settings: Any) -> PluginTransport:
-    return PluginTransport(url, url, Settings(_env_file=None, **settings))
+    return PluginTransport(url, url, Settings(**settings))
 
 
 async def test_the_plugin_signs_what_arrives_like_any_request():

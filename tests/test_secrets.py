@@ -132,7 +132,7 @@ def test_words_of_the_protocol_stay_when_a_password_is_called_like_one():
 )
 def test_a_token_in_the_path_of_an_address_is_used_and_not_shown(uri: str):
     """Requests need it; no text does, and a link would either show it or lead nowhere."""
-    location = locate(Settings(_env_file=None, tracking_uri=uri))
+    location = locate(Settings(tracking_uri=uri))
     assert "***" in location.shown_uri and location.ui_url == ""
     for part in ("abc-DEF", "dapi0123", "eyJhbG", "zzz"):
         assert part not in location.shown_uri + location.why
@@ -144,7 +144,7 @@ def test_a_token_in_the_path_of_an_address_is_used_and_not_shown(uri: str):
 )
 def test_an_ordinary_path_is_shown(address: str):
     """Names with digits are no tokens."""
-    location = locate(Settings(_env_file=None, tracking_uri=address))
+    location = locate(Settings(tracking_uri=address))
     assert location.shown_uri == location.ui_url == address
 
 
@@ -212,7 +212,7 @@ async def test_no_secret_is_in_an_error(monkeypatch: pytest.MonkeyPatch):
 
     body = b'{"error_code": "INVALID_PARAMETER_VALUE", "message": "bad header canary-token-0123456789"}'
     async with serving(reply(400, body, Content_Type="application/json")) as server:
-        settings = Settings(_env_file=None, tracking_uri=server.url, token="canary-token-0123456789")
+        settings = Settings(tracking_uri=server.url, token="canary-token-0123456789")
         async with connect(open_engine(settings)) as agent:
             text = await agent.refusal("search_experiments")
     assert "canary" not in text and "***" in text

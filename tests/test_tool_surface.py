@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from mcp.client import Client
+from mcp.server.mcpserver.tools import Tool
 
 from mcp_server.errors import SettingsError
 from mcp_server.instructions import LIMIT as INSTRUCTIONS_LIMIT
@@ -17,6 +18,8 @@ from mcp_server.mlflow_integration.locate import locate
 from mcp_server.server import build_server
 from mcp_server.settings import Settings
 from mcp_server.tools import TOOLSETS, chosen_tools
+from mcp_server.tools._define import Definition, build
+from mcp_server.tools._on_demand import ToolsOnDemand
 from tests.snapshots import FOLDER, assert_matches
 
 TOKENS_LIMIT = 9_000
@@ -43,6 +46,24 @@ async def test_the_schema_of_every_tool_is_the_one_that_was_reviewed():
         assert_matches(f"tools/{tool['name']}.json", json.dumps(tool, indent=2, ensure_ascii=False))
     kept = {path.stem for path in (FOLDER / "tools").glob("*.json")}
     assert kept == {tool["name"] for tool in tools}
+
+
+def test_a_tool_is_built_when_it_is_asked_for_and_the_order_of_the_list_stays():
+    """No host waits for 35 schemas before the server introduces itself."""
+    built: list[str] = []
+
+    def build_noted(definition: Definition) -> Tool:
+        built.append(definition.name)
+        return build(definition, 45.0)
+
+    tools = ToolsOnDemand(DEFINITIONS, build_noted)
+    last = DEFINITIONS[-1].name
+    assert built == []
+    assert tools.get_tool("no_such_tool") is None
+    assert tools.get_tool(last) is tools.get_tool(last)
+    assert built == [last]
+    assert [tool.name for tool in tools.list_tools()] == [definition.name for definition in DEFINITIONS]
+    assert sorted(built) == sorted(definition.name for definition in DEFINITIONS), "each once"
 
 
 async def test_the_default_list_stays_within_its_token_budget():

@@ -86,6 +86,8 @@ def build(
     `missing` are the tools that are not offered beside it.
     """
     function, hints = definition.function, definition.hints
+    # Evaluated once here: the SDK would evaluate the text of each annotation four times.
+    function.__annotations__ = inspect.get_annotations(function, eval_str=True)
     asking = with_consent(function, definition.ask) if definition.ask else function
     tool = cast(
         AnsweringTool,
