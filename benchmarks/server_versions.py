@@ -90,7 +90,7 @@ async def links(ask: Ask) -> None:
     """A link leads to a page, or there is none."""
     address = (await ask("get_run", run="one")).get("url", "")
     if not address:
-        raise Refused("none, because its pages are elsewhere")
+        raise Refused("none without `MLFLOW_MCP_UI_URL`")
     assert httpx2.get(address.partition("#")[0], follow_redirects=True).status_code == 200, address
 
 
@@ -211,9 +211,10 @@ def rows(versions: list[str], folder: Path) -> Iterator[Row]:
             yield Row(f"{version} ({error})", {})
             continue
         if version in PREFIXED:
-            for path, words in (("", "reached at the root"), ("/tracking", "reached at the prefix")):
-                with server(python, "--static-prefix", "/tracking") as address:
-                    yield Row(f"{version} with --static-prefix, {words}", anyio.run(drive, address + path))
+            for prefix, path in (("/tracking", ""), ("/tracking", "/tracking"), ("/team/flow", "")):
+                with server(python, "--static-prefix", prefix) as address:
+                    words = f"{version} with --static-prefix {prefix}, reached at {path or 'the root'}"
+                    yield Row(words, anyio.run(drive, address + path))
 
 
 def table(found: list[Row]) -> str:
@@ -236,9 +237,9 @@ def main() -> None:
         words = (
             f"Measured with `benchmarks/server_versions.py` at commit {commit.stdout.strip()}. "
             "Each version is\ninstalled with `setuptools<80` and `sqlalchemy<2.1`, which those before 3.11 need. "
-            "A server with `--static-prefix` is\nreached at the address of its UI. Its root does not tell the prefix: "
-            "MLflow 2 answers requests there, but its pages\nand artifacts are below the prefix; MLflow 3 answers "
-            "nothing there."
+            "MLflow 2 with `--static-prefix`\nhas its API at the root and its pages below the prefix, and may be given "
+            "at either address. Nothing at the root names\nthe prefix: usual ones are tried, and "
+            "`MLFLOW_MCP_UI_URL` gives another. MLflow 3 answers only below its prefix."
         )
         write_part("servers", f"{words}\n\n{table(found)}\n")
 

@@ -8,11 +8,13 @@ in README.md and `.env.example` are held against this class by tests.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -47,6 +49,16 @@ CREDENTIALS: Final = ("username", "password", "token", "client_cert_path")
 ADDRESSES: Final = ("tracking_uri", "registry_uri")
 Source = Literal["flag", "environment", "env_file", "default"]
 
+
+def _page_address(text: str) -> str:
+    """Without the part that a link copied from MLflow's UI has behind the address."""
+    address = text.partition("#")[0].rstrip("/")
+    if address and not re.fullmatch(r"https?://[^\s/@?]+[^\s@?]*", address, re.IGNORECASE):
+        raise ValueError("expected an address such as https://mlflow.example.com, without a user name")
+    return address
+
+
+PageAddress = Annotated[str, AfterValidator(_page_address)]
 CommaList = Annotated[tuple[str, ...], _split(",")]
 PathList = Annotated[tuple[Path, ...], _split(os.pathsep)]
 
@@ -64,6 +76,13 @@ class Settings(BaseModel):
     )
     registry_uri: str = Field(
         "", validation_alias="MLFLOW_REGISTRY_URI", description="Model registry, if it is elsewhere. Empty: the same."
+    )
+    ui_url: PageAddress = Field(
+        "",
+        validation_alias="MLFLOW_MCP_UI_URL",
+        json_schema_extra=SAFETY,
+        description="Address of MLflow's UI in links, if people open it at another address than the tracking URI. "
+        "Empty: the tracking server's.",
     )
     experiment_name: str = Field(
         "",

@@ -22,7 +22,7 @@ LOGIN: Final = ("username", "password", "token")
 OF_ONE_SERVER: Final = (
     *LOGIN,
     *("workspace", "insecure_tls", "server_cert_path", "client_cert_path"),
-    *("registry_uri", "artifact_location", "experiment_name"),
+    *("registry_uri", "ui_url", "artifact_location", "experiment_name"),
 )
 """Fields that mean one MLflow: the general variable is for the default tracker."""
 OF_ALL: Final = ("read_only", "confirm", "promotion_policy")

@@ -22,8 +22,7 @@ from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.engine import Engine, engine_over
 from mcp_server.mlflow_integration.entities import Artifact, Run
 from mcp_server.mlflow_integration.operations.files.artifact_places import ArtifactPage, ArtifactPlace, FoundArtifact
-from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactContent, ArtifactRoot, ArtifactsApi
-from mcp_server.mlflow_integration.rest.tracking_api import UPLOAD_LIMIT
+from mcp_server.mlflow_integration.rest.artifacts_api import UPLOAD_LIMIT, ArtifactContent, ArtifactRoot, ArtifactsApi
 from mcp_server.mlflow_integration.rest.transport import STREAM_PIECE
 from mcp_server.trackers import Trackers
 from tests.conftest import Agent, predicted
@@ -459,7 +458,7 @@ async def test_a_copy_brings_no_tags_of_this_server_with_it(mlflow_server: str, 
         await a_small_version(agent, model, "dev")
         pair = await Pair.of(opened, "dev", "prod", model)
         for key, value in forged.items():
-            await pair.source.api.set_run_tag(pair.version.version.run_id, key, value)
+            await pair.source.api.log_batch(pair.version.version.run_id, [], [], [{"key": key, "value": value}])
             await pair.source.registering._api.set_model_version_tag(model, "1", key, value)
         copied = await agent.ask("copy_model", name=model, version="1", from_tracker="dev", to_tracker="prod")
         run = await pair.target.api.get_run(copied["run_id"])

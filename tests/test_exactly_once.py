@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mcp_server.mlflow_integration.engine import Engine, engine_over
+from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactRoot
 from tests.conftest import connect
 from tests.faults import FaultyTransport
 
@@ -50,7 +51,7 @@ async def assert_complete(engine: Engine, run: dict[str, Any]) -> None:
     assert run["tags"] == {"team": "vision"}
     assert run["metrics"]["accuracy"] == 0.9
     assert run["datasets"] == ["churn-2026 digest abc"]
-    assert await engine.api.read_run_artifact(run["run_id"], "notes.md", limit=10) == b"text"
+    assert await engine.artifacts_api.read(ArtifactRoot("run", run["run_id"]), "notes.md", limit=10) == b"text"
     points = await engine.api.metric_history_sample(
         [run["run_id"]], "loss", max_results=2_000, start_step=None, end_step=None
     )

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 
 from mcp_server.errors import MlflowToolError, UnreachableError
 from mcp_server.mlflow_integration.engine import Engine, engine_over, open_engine
-from mcp_server.mlflow_integration.entities import Dataset, Page
+from mcp_server.mlflow_integration.entities import Dataset, Page, Run
+from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactRoot, ArtifactsApi
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 from mcp_server.mlflow_integration.rest.transport import Method, Reply, Transport
@@ -89,11 +90,12 @@ async def filled(engine: Engine) -> dict[str, Call]:
     api = engine.api
     registry = RegistryApi(engine.transports[-1], "mock")
     experiment_id = await api.create_experiment("churn", {"team": "growth"})
-    run_id = (await api.create_run(experiment_id, "one", 1_700_000_000_000, {"kind": "test"})).run_id
+    run = await api.create_run(experiment_id, "one", 1_700_000_000_000, {"kind": "test"})
+    run_id, root = run.run_id, ArtifactRoot.of_run(run)
     point = {"key": "acc", "value": 0.5, "timestamp": 1_700_000_000_000, "step": 1}
     await api.log_batch(run_id, [point], [{"key": "lr", "value": "0.1"}], [])
     await api.log_inputs(run_id, [Dataset("data", "d1", "local", "{}", "train")])
-    await api.upload_artifact(run_id, "notes.txt", b"notes")
+    await engine.artifacts_api.upload(run, "notes.txt", b"notes")
     await registry.create_registered_model("model", "A model.", {"team": "growth"})
     source = (await api.get_run(run_id)).artifact_uri
     made = await registry.create_model_version(
@@ -109,7 +111,7 @@ async def filled(engine: Engine) -> dict[str, Call]:
         "metric_history_sample": lambda api, _: api.metric_history_sample(
             [run_id], "acc", max_results=10, start_step=None, end_step=None
         ),
-        "list_artifacts": lambda api, _: api.list_artifacts(run_id),
+        "list_folder": lambda api, _: ArtifactsApi(api._transport, "mock").list_folder(root),
         "search_registered_models": lambda _, registry: registry.search_registered_models(),
         "get_registered_model": lambda _, registry: registry.get_registered_model("model"),
         "search_model_versions": lambda _, registry: registry.search_model_versions("name='model'"),
@@ -156,7 +158,7 @@ async def test_every_field_of_every_reply_may_be_wrong(mock_engine: Engine):
 async def test_an_answer_that_is_no_object_is_never_a_success(body: bytes):
     """An empty 200 above all: MLflow's own client takes it for an empty result."""
     api = TrackingApi(Canned(body), "http://mlflow")
-    for call in (api.search_experiments(), api.create_experiment("churn", {}), api.set_run_tag("a", "b", "c")):
+    for call in (api.search_experiments(), api.create_experiment("churn", {}), api.update_run("a", run_name="b")):
         with pytest.raises(MlflowToolError, match="not MLflow's REST interface"):
             await call
 
@@ -223,6 +225,6 @@ async def test_an_upload_that_a_sign_in_page_answers_is_reported():
     async with faulty_server("sign-in page") as (address, requests):
         engine = open_engine(Settings.load(tracking_uri=address))
         with pytest.raises(UnreachableError, match="not MLflow's REST interface"):
-            await engine.api.upload_artifact("a" * 32, "a.txt", b"a")
+            await engine.artifacts_api.upload(Run("a" * 32, "1"), "a.txt", b"a")
         await engine.aclose()
     assert requests

@@ -38,7 +38,7 @@ async def test_every_resource_is_listed_and_read_with_its_type(engine: Any, name
         one = await logged(agent, name("churn"))
         model = name("model")
         await agent.ask("register_model", name=model, run=logged_model(engine), alias="champion")
-        await engine.api.upload_artifact(one["run_id"], "plot.png", PNG)
+        await engine.artifacts_api.upload(await engine.api.get_run(one["run_id"]), "plot.png", PNG)
         listed = {str(resource.uri) for resource in (await agent.client.list_resources()).resources}
         templates = {one.uri_template for one in (await agent.client.list_resource_templates()).resource_templates}
         assert listed == {uris.SERVER}

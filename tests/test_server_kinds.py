@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -101,65 +102,124 @@ async def test_a_server_without_sampled_history_is_asked_for_all_of_it(refusal: 
     assert sum("bulk-interval" in target for target in asked) == 1 and len(asked) == 5
 
 
-async def test_a_prefixed_mlflow_2_is_reached_by_the_address_of_its_ui():
-    """Its API is at the root, its UI and artifacts are below the prefix; found out once."""
-    asked: list[str] = []
+JSON = {"Content_Type": "application/json"}
+CHURN = reply(200, b'{"experiment": {"experiment_id": "1", "name": "churn"}, "experiment_id": "1"}', **JSON)
+DEFAULT = reply(200, b'{"experiment": {"experiment_id": "0", "name": "Default", "creation_time": 7}}', **JSON)
+PAGE = reply(200, b"<!doctype html><title>MLflow</title>", Content_Type="text/html")
+RUN = {"run_id": "a" * 32, "experiment_id": "1", "status": "FINISHED"}
+BY_SERVER = f"mlflow-artifacts:/1/{'a' * 32}/artifacts"
+
+
+def prefixed(prefix: str, artifact_uri: str, asked: list[str]) -> Route:
+    """An MLflow 2 with --static-prefix: its API at the root, its pages and files of artifacts below the prefix."""
+    run = {"run": {"info": {**RUN, "artifact_uri": artifact_uri}, "data": {}}}
 
     def route(target: str) -> bytes:
         asked.append(target)
-        if target.startswith("/api/"):
-            return reply(200, b'{"experiments": [{"experiment_id": "1", "name": "churn"}]}')
-        return reply(200, b"notes") if target.startswith("/tracking/get-artifact") else NOT_FOUND
+        path, _, query = target.partition("?")
+        if path == "/version":
+            return reply(200, b"2.22.5")
+        if path.startswith("/api/2.0/mlflow-artifacts/artifacts/1/"):
+            return reply(200, b"{}", **JSON)  # To a PUT as well.
+        if path.startswith(("/api/", f"{prefix}/ajax-api/2.0/mlflow/experiments/")):
+            if path.endswith("runs/get"):
+                return reply(200, json.dumps(run).encode(), **JSON)
+            if path.endswith("artifacts/list"):
+                return reply(200, b'{"files": [{"path": "notes.txt", "is_dir": false, "file_size": 6}]}', **JSON)
+            return DEFAULT if query.endswith("experiment_id=0") else CHURN
+        if path == f"{prefix}/get-artifact":
+            return reply(200, b"served", Content_Type="text/plain")
+        if path == f"{prefix}/ajax-api/2.0/mlflow/upload-artifact":
+            return reply(200, b"{}", **JSON)
+        return PAGE if path == f"{prefix}/" else NOT_FOUND
 
-    async def use(api: TrackingApi) -> Any:
-        for _ in range(2):
-            assert (await api.search_experiments()).items[0].name == "churn"
-        return await api._transport.request("GET", "/get-artifact", idempotent=True)
-
-    artifact, address = await asked_over(route, "/tracking", use)
-    assert artifact.body == b"notes" and address.endswith("/tracking")
-    assert [target.split("?")[0].rpartition("/2.0")[0] or target for target in asked] == [
-        "/tracking/api",
-        "/api",
-        "/api",
-        "/tracking/get-artifact",
-    ]
+    return route
 
 
-@pytest.mark.parametrize(
-    ("page", "linked"),
-    [
-        (reply(200, b"<!doctype html><title>MLflow</title>", Content_Type="text/html"), True),
-        (reply(302, b"", Location="/login"), True),
-        (NOT_FOUND, False),
-    ],
-)
-async def test_the_root_of_a_prefixed_mlflow_2_gives_no_links(page: bytes, linked: bool):
-    """Its pages are below a prefix that nothing names; a wrong link is worse than none, and artifacts are refused."""
+@dataclass(frozen=True)
+class Outcome:
+    url: str
+    """Of an experiment; empty for none."""
+    content: str
+    about: Mapping[str, Any]
+
+
+async def worked_with(address: str, **settings: Any) -> Outcome:
+    """What an agent gets from a server with one run, whose artifact it writes and reads."""
+    async with connect(open_engine(Settings.load(tracking_uri=address, **settings))) as agent:
+        made = [await agent.ask("create_experiment", name="churn") for _ in range(2)]
+        assert made[0].get("url") == made[1].get("url")
+        await agent.ask("log_artifact", run="a" * 32, path="notes.txt", content="text")
+        read = await agent.ask("read_artifact", run="a" * 32, path="notes.txt")
+        return Outcome(made[0].get("url", ""), read["content"], await agent.ask("get_server_info"))
+
+
+@pytest.mark.parametrize("path", ["", "/tracking"])
+async def test_a_prefixed_mlflow_2_is_reached_by_both_of_its_addresses(path: str):
+    """Its API is at the root, its pages and files are below the prefix; each is found once."""
     asked: list[str] = []
-    info = {"run_id": "a" * 32, "experiment_id": "1", "status": "FINISHED", "artifact_uri": "s3://bucket/a"}
+    async with routed(prefixed("/tracking", "s3://bucket/1", asked)) as url:
+        found = await worked_with(url + path)
+    assert (found.url, found.content) == (f"{url}/tracking/#/experiments/1", "served")
+    assert found.about["url"] == f"{url}/tracking" and "hint" not in found.about
+    assert len([target for target in asked if target.startswith("/tracking/api/")]) <= 1
+    assert asked.count("/tracking/") == 1
 
-    def route(target: str) -> bytes:
-        asked.append(target)
-        if target.startswith("/api/2.0/mlflow/runs/get?"):
-            return reply(200, json.dumps({"run": {"info": info, "data": {}}}).encode())
-        if target.startswith("/api/"):
-            return reply(200, b'{"experiment": {"experiment_id": "1", "name": "churn"}, "experiment_id": "1"}')
-        return reply(200, b"2.22.5") if target == "/version" else page if target == "/" else NOT_FOUND
 
-    async with routed(route) as url:
-        engine = open_engine(Settings.load(tracking_uri=url))
-        async with connect(engine) as agent:
-            made = [await agent.ask("create_experiment", name="churn") for _ in range(2)]
-            about = await agent.ask("get_server_info")
-            refusal = await agent.refusal("log_artifact", run="a" * 32, path="a.txt", content="text")
-    links = {"url": f"{url}/#/experiments/1"} if linked else {}
-    assert [{key: value for key, value in one.items() if key == "url"} for one in made] == [links, links]
-    assert ("url" in about) == linked
-    assert ("--static-prefix" in about.get("hint", "")) != linked
-    assert asked.count("/") == 1
+@pytest.mark.parametrize("setting", ["{url}/a/b", "{url}/a/b/#/experiments/7", "https://mlflow.example.com"])
+async def test_links_of_an_unusual_prefix_follow_the_setting(setting: str):
+    """People may also open MLflow at another host than the one that this server reaches."""
+    async with routed(prefixed("/a/b", BY_SERVER, [])) as url:
+        found = await worked_with(url, ui_url=setting.format(url=url))
+    pages = setting.format(url=url).partition("/#")[0]
+    assert (found.url, found.about["url"]) == (f"{pages}/#/experiments/1", pages)
+    assert found.content == ("served" if pages.startswith(url) else "{}")
+
+
+async def test_an_unusual_prefix_costs_only_the_links():
+    """A wrong link is worse than none; artifacts that the server stores are reached through its API."""
+    asked: list[str] = []
+    async with routed(prefixed("/a/b", BY_SERVER, asked)) as url:
+        found = await worked_with(url)
+    assert (found.url, found.content) == ("", "{}")
+    assert "url" not in found.about and "--static-prefix" in found.about["hint"]
+    assert asked.count("/mlflow/ajax-api/2.0/mlflow/experiments/get?experiment_id=0") == 1
+
+
+async def test_artifacts_in_a_bucket_cannot_be_reached_without_the_prefix():
+    """The API at the root has no request for them; the refusal gives the reason."""
+    route = prefixed("/a/b", "s3://bucket/1", [])
+    async with routed(route) as url, connect(open_engine(Settings.load(tracking_uri=url))) as agent:
+        refusal = await agent.refusal("log_artifact", run="a" * 32, path="a.txt", content="text")
     assert url in refusal and "has a --static-prefix that MLFLOW_TRACKING_URI lacks" in refusal
     assert "It may have been carried out" not in refusal
+
+
+async def test_the_pages_of_another_mlflow_on_the_same_host_are_not_linked():
+    """One host may serve several MLflows below several prefixes."""
+
+    def route(target: str) -> bytes:
+        if target.startswith("/mlflow/ajax-api/"):
+            return reply(200, b'{"experiment": {"experiment_id": "0", "name": "Default", "creation_time": 8}}', **JSON)
+        return prefixed("/a/b", "s3://bucket/1", [])(target)
+
+    async with routed(route) as url, connect(open_engine(Settings.load(tracking_uri=url))) as agent:
+        assert "url" not in await agent.ask("create_experiment", name="churn")
+
+
+@pytest.mark.parametrize("page", [PAGE, reply(302, b"", Location="/login")])
+async def test_links_lead_to_the_root_where_its_page_is_one(page: bytes):
+    """A sign-in page counts: a person may pass it."""
+    asked: list[str] = []
+
+    def route(target: str) -> bytes:
+        asked.append(target)
+        return page if target == "/" else CHURN if target.startswith("/api/") else NOT_FOUND
+
+    async with routed(route) as url, connect(open_engine(Settings.load(tracking_uri=url))) as agent:
+        made = [await agent.ask("create_experiment", name="churn") for _ in range(2)]
+    assert [one["url"] for one in made] == [f"{url}/#/experiments/1"] * 2
+    assert asked.count("/") == 1
 
 
 async def test_a_prefixed_mlflow_3_is_asked_below_its_prefix_only():
@@ -168,7 +228,7 @@ async def test_a_prefixed_mlflow_3_is_asked_below_its_prefix_only():
 
     def route(target: str) -> bytes:
         asked.append(target)
-        return reply(404, b'{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no"}')
+        return reply(404, b'{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no"}', **JSON)
 
     with pytest.raises(Exception, match="no"):
         await asked_over(route, "/tracking", lambda api: api.get_run("a" * 32))

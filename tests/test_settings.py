@@ -15,6 +15,7 @@ VALUES = {
     "insecure_tls": "true",
     "confirm": "never",
     "allowed_folders": "/",
+    "ui_url": "https://phishing.example",
 }
 """What a hostile file would set; a path for the others."""
 
@@ -33,7 +34,7 @@ def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_the_settings_that_safety_rests_on_are_marked():
     """A new one is added here on purpose."""
     expected = {"insecure_tls", "server_cert_path", "client_cert_path", "confirm", "promotion_policy"}
-    assert expected | {"allowed_folders", "data_dir", "audit_log", "trackers"} == set(SAFETY_FIELDS)
+    assert expected | {"allowed_folders", "data_dir", "audit_log", "trackers", "ui_url"} == set(SAFETY_FIELDS)
 
 
 @pytest.mark.parametrize("name", SAFETY_FIELDS)

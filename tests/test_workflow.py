@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactRoot
 from mcp_server.rendering.text_half import SHORT_ID
 from tests.conftest import connect
 
@@ -28,7 +29,7 @@ async def test_a_run_logged_in_one_call_reads_back_whole(engine: Any, name: Any)
             artifacts={"notes/readme.md": "# Notes"},
         )
         shown = await agent.ask("get_run", run=logged["run_id"])
-        content = await engine.api.read_run_artifact(logged["run_id"], "notes/readme.md", limit=100)
+        content = await engine.artifacts_api.read(ArtifactRoot("run", logged["run_id"]), "notes/readme.md", limit=100)
     assert logged["logged"] == {"params": 3, "metric_points": 21, "tags": 1, "datasets": 1, "artifacts": 1}
     assert shown["status"] == "FINISHED"
     assert shown["experiment"] == churn

@@ -16,6 +16,7 @@ from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.files.uploads import upload_names
 from mcp_server.mlflow_integration.operations.run_content import batches, run_content
 from mcp_server.mlflow_integration.operations.writing.run_drafts import RunDraft
+from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactRoot
 from mcp_server.mlflow_integration.rest.transport import Method, Reply, Transport
 from tests.conftest import connect
 from tests.faults import Send, WrappedTransport
@@ -395,7 +396,9 @@ async def test_files_of_one_name_are_all_uploaded_and_counted(mock_engine: Engin
         assert len(os.listdir("/proc/self/fd")) <= descriptors
     assert logged["logged"] == {"artifacts": 1, "files": 2}
     for folder in ("a", "b"):
-        content = await mock_engine.api.read_run_artifact(logged["run_id"], f"{folder}/m.json", limit=20)
+        content = await mock_engine.artifacts_api.read(
+            ArtifactRoot("run", logged["run_id"]), f"{folder}/m.json", limit=20
+        )
         assert content == f"from {folder}".encode()
     assert "the second would replace the first" in clash
 

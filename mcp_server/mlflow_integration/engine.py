@@ -46,6 +46,7 @@ class Engine:
     settings: Settings
     location: Location
     api: TrackingApi
+    artifacts_api: ArtifactsApi
     ui: UiAddress
     experiments: Experiments
     tracking: Tracking
@@ -90,7 +91,7 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
     api = TrackingApi(tracking, location.shown_uri)
     registry_api = RegistryApi(registry, location.shown_registry_uri)
     references = References(api, settings.experiment_name)
-    ui = UiAddress(api, location.ui_url)
+    ui = UiAddress(api, location.ui_url, is_certain=bool(settings.ui_url))
     registry_ui = (
         ui if location.registry_ui_url == location.ui_url else UiAddress(registry_api, location.registry_ui_url)
     )
@@ -98,23 +99,24 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
     experiments = Experiments(api, references, ui)
     artifacts_api = ArtifactsApi(tracking, location.shown_uri)
     artifacts = Artifacts(artifacts_api, api, models, references, _host(location))
-    uploads = Uploads(api, artifacts_api, settings.allowed_folders)
+    uploads = Uploads(artifacts_api, settings.allowed_folders)
     return Engine(
         settings=settings,
         location=location,
         api=api,
+        artifacts_api=artifacts_api,
         ui=ui,
         experiments=experiments,
         tracking=Tracking(api, registry_api, references, ui),
         metric_history=MetricHistory(api, tracking if isinstance(tracking, CurveReader) else None),
-        recording=Recording(api, references, experiments, uploads),
+        recording=Recording(api, references, experiments, artifacts_api, uploads),
         open_runs=OpenRuns(api, references),
         run_changes=RunChanges(api, references),
         registry=models,
-        registering=Registering(registry_api, models, ModelSources(api, references, models)),
+        registering=Registering(registry_api, models, ModelSources(artifacts_api, references, models)),
         promotions=Promotions(registry_api),
         artifacts=artifacts,
-        transfers=ArtifactTransfers(api, artifacts, uploads),
+        transfers=ArtifactTransfers(artifacts_api, artifacts, uploads),
         transports=(tracking,) if registry is tracking else (tracking, registry),
     )
 

@@ -137,12 +137,17 @@ def _marked(token: str, name: str) -> str:
 
 def _tracker_of_link(text: str, context: ServerContext) -> str:
     """The tracker whose UI a link leads to, if it is another than the one that is called."""
-    here = context.engine.location.ui_url
+    here = _addresses(context.tracker)
     for other in context.trackers.all:
-        address = other.engine.location.ui_url
-        if other is not context.tracker and address and address != here and _is_below(text, address):
+        if any(_is_below(text, address) for address in _addresses(other) - here):
             return other.name
     return ""
+
+
+def _addresses(tracker: Tracker) -> set[str]:
+    """Of its pages and of its server, which need not be the same."""
+    location = tracker.engine.location
+    return {location.ui_url, location.shown_uri} - {""}
 
 
 def _is_below(text: str, address: str) -> bool:

@@ -42,6 +42,7 @@ async def diagnose_run(
     chosen = list(metrics) or _curves(found)
     evidence = await gather_evidence(
         engine.api,
+        engine.artifacts_api,
         engine.metric_history,
         found,
         chosen,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mcp_server.mlflow_integration.engine import Engine
-from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactRoot, ArtifactsApi
+from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactRoot
 
 LOG_LINES = 20_000
 
@@ -84,10 +84,10 @@ def filled(contents: dict[str, bytes]) -> Fill:
     """Makes a run in an engine's store and gives it the files, through MLflow; the id of the run."""
 
     async def fill(engine: Engine, experiment: str) -> str:
-        api = ArtifactsApi(engine.transports[0], "MLflow")
+        api = engine.artifacts_api
         run = await engine.api.create_run(await engine.api.create_experiment(experiment, {}), "trained", 1, {})
         for path, content in contents.items():
-            await engine.api.upload_artifact(run.run_id, path, content)
+            await api.upload(run, path, content)
         assert len(await api.list_folder(ArtifactRoot("run", run.run_id))) == 7
         return run.run_id
 

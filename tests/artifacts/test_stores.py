@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mcp_server.mlflow_integration.engine import open_engine
-from mcp_server.mlflow_integration.rest.tracking_api import UPLOAD_LIMIT
+from mcp_server.mlflow_integration.rest.artifacts_api import UPLOAD_LIMIT
 from mcp_server.settings import Settings
 from tests.artifacts.conftest import TRACEBACK, Fill, content_of, log_text
 from tests.conftest import _wait_for_health, connect, free_port

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mcp_server.mlflow_integration.operations.files import uploads
-from mcp_server.mlflow_integration.rest.tracking_api import UPLOAD_LIMIT
+from mcp_server.mlflow_integration.rest.artifacts_api import UPLOAD_LIMIT
 from tests.artifacts.conftest import Fill
 from tests.conftest import connect
 
@@ -172,7 +172,7 @@ async def test_a_file_that_changes_while_it_is_uploaded_is_noticed(
     """A shorter one and one with a key in it are not stored; of a longer one, what it held."""
     path = tmp_path / "train.log"
     path.write_bytes(b"x" * LARGE)
-    read = uploads._Body._read
+    read = uploads._Body.read
 
     def changing(self: Any, size: int) -> bytes:
         piece = read(self, size)
@@ -186,7 +186,7 @@ async def test_a_file_that_changes_while_it_is_uploaded_is_noticed(
                 file.write(b"-----BEGIN RSA PRIVATE KEY-----" if change == "key" else b"")
         return piece
 
-    monkeypatch.setattr(uploads._Body, "_read", changing)
+    monkeypatch.setattr(uploads._Body, "read", changing)
     async with connect(_with_folder(engine, tmp_path)) as agent:
         run = (await agent.ask("log_run", experiment=name("churn"), run_name=name("r")))["run_id"]
         if change == "longer":

@@ -33,6 +33,7 @@ from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.run_content import run_content
 from mcp_server.mlflow_integration.operations.searching.run_search import RunQuery
 from mcp_server.mlflow_integration.operations.writing.run_drafts import RunDraft
+from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactRoot
 from mcp_server.settings import Settings
 
 EXPERIMENT: Final = "killed"
@@ -126,7 +127,7 @@ async def is_whole(engine: Engine, run: Run) -> bool:
     steps = {point.step for point in points.get(run.run_id, ())}
     tags = [key for key in run.tags if key.startswith("t")]
     there = len(run.params) == PARAMS and len(tags) == TAGS and {0, POINTS - 1} <= steps and len(steps) >= SAMPLE // 2
-    return there and await engine.api.read_run_artifact(run.run_id, "notes.md", limit=9) == b"text"
+    return there and await engine.artifacts_api.read(ArtifactRoot.of_run(run), "notes.md", limit=9) == b"text"
 
 
 async def after_kill(engine: Engine, key: str, acknowledged: bool, kills: Kills) -> None:

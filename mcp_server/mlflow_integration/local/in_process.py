@@ -167,6 +167,7 @@ class InProcessTransport:
 
         return await to_thread.run_sync(read, abandon_on_cancel=True, limiter=self._limiter)
 
+    pages_path = ""
     takes_large_artifacts = True
 
     async def upload(self, method: Method, path: str, body: UploadBody, *, params: Params | None = None) -> Reply:

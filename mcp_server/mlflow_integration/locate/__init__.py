@@ -86,7 +86,7 @@ class Location:
     why: str
     """In words, such as `given by the environment variable MLFLOW_TRACKING_URI`."""
     ui_url: str = ""
-    """Address of the tracking server, without a final slash; empty for what has no UI that links can lead to."""
+    """Address of MLflow's pages, without a final slash; empty for what has no UI that links can lead to."""
     registry_ui_url: str = ""
     """The same for the registry."""
     local_store: LocalStore | None = None
@@ -123,6 +123,7 @@ def locate(settings: Settings, *, script: bool = False) -> Location:
     tracking, why = _tracking_address(settings, script)
     elsewhere = settings.registry_uri.strip()
     registry = _given_address(settings, "registry_uri") if elsewhere else tracking
+    ui_url = settings.ui_url or _ui_url(tracking)
     return Location(
         kind=tracking.kind,
         tracking_uri=tracking.uri,
@@ -130,8 +131,8 @@ def locate(settings: Settings, *, script: bool = False) -> Location:
         shown_uri=tracking.shown,
         shown_registry_uri=registry.shown,
         why=why,
-        ui_url=_ui_url(tracking),
-        registry_ui_url=_ui_url(registry),
+        ui_url=ui_url,
+        registry_ui_url=_ui_url(registry) if elsewhere else ui_url,
         local_store=_local_store(tracking, registry, settings),
         problem=tracking.problem,
         registry_problem=registry.problem,

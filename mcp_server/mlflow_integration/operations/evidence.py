@@ -11,6 +11,7 @@ import anyio
 from mcp_server.errors import MlflowToolError
 from mcp_server.mlflow_integration.entities import Artifact, MetricSeries, Run
 from mcp_server.mlflow_integration.operations.metric_history import MetricHistory
+from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactRoot, ArtifactsApi
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 
 SIBLINGS: Final = 200
@@ -48,7 +49,13 @@ class Evidence:
 
 
 async def gather_evidence(
-    api: TrackingApi, history: MetricHistory, run: Run, metrics: Sequence[str], *, seconds: float
+    api: TrackingApi,
+    artifacts: ArtifactsApi,
+    history: MetricHistory,
+    run: Run,
+    metrics: Sequence[str],
+    *,
+    seconds: float,
 ) -> Evidence:
     """The curves of some metrics as far as `seconds` reach, siblings, and the log of a run that failed."""
     end = anyio.current_time() + seconds
@@ -65,22 +72,23 @@ async def gather_evidence(
         order_by=["attributes.start_time DESC"],
         max_results=SIBLINGS,
     )
-    path, tail = await _log(api, run) if run.status in ("FAILED", "KILLED") else ("", "")
+    path, tail = await _log(artifacts, run) if run.status in ("FAILED", "KILLED") else ("", "")
     return Evidence(tuple(series), tuple(unread), page.items, path, tail)
 
 
-async def _log(api: TrackingApi, run: Run) -> tuple[str, str]:
+async def _log(api: ArtifactsApi, run: Run) -> tuple[str, str]:
     """Path and end of the log among the artifacts; artifacts that cannot be read take nothing from the diagnosis."""
+    root = ArtifactRoot.of_run(run)
     try:
-        files = await api.list_artifacts(run.run_id)
+        files = await api.list_folder(root)
         for folder in (item for item in files if item.is_dir and item.path in _LOG_FOLDERS):
-            files += await api.list_artifacts(run.run_id, folder.path)
+            files += await api.list_folder(root, folder.path)
         log = _likeliest(files)
         if log is None:
             return "", ""
         if log.file_size > LOG_LIMIT:
             return log.path, ""
-        content = await api.read_run_artifact(run.run_id, log.path, limit=LOG_LIMIT)
+        content = await api.read(root, log.path, limit=LOG_LIMIT)
     except MlflowToolError:
         return "", ""
     return log.path, content.decode(errors="replace")[-LOG_TAIL:]

@@ -14,30 +14,26 @@ LOOK_SECONDS: Final = 2.0
 
 PAGES_ELSEWHERE: Final = (
     "MLflow's pages are not at this address: the server was probably started with --static-prefix. Set "
-    "MLFLOW_TRACKING_URI to the address of its pages; links and artifact files need it."
+    "MLFLOW_TRACKING_URI to the address of its pages, so that answers have links."
 )
 
 
 class UiAddress:
-    """Address of MLflow's pages, looked at once, when the first link is wanted.
+    """Address of MLflow's pages, looked for once, when the first link is needed."""
 
-    MLflow 2 with --static-prefix answers requests at its root and has its pages below the prefix, which nothing at the
-    root names. A link to the root would lead nowhere.
-    """
-
-    def __init__(self, api: RestApi, address: str) -> None:
-        """`address` is that of the tracking server, empty for a store without pages."""
+    def __init__(self, api: RestApi, address: str, *, is_certain: bool = False) -> None:
+        """`address` is empty for a store without pages. `is_certain`: it is used as it is."""
         self._api = api
         self._address = address
-        self._looked = not address
+        self._looked = is_certain or not address
 
     async def found(self) -> str:
         """Without a final slash; empty where there are no pages."""
         if not self._looked:
             with anyio.move_on_after(LOOK_SECONDS):
                 try:
-                    if not await self._api.has_pages():
-                        self._address = ""
+                    path = await self._api.pages_path()
+                    self._address = "" if path is None else self._address + path
                 except MlflowToolError:
                     pass  # A sign-in page, for one: a person may still pass it.
             self._looked = True

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.rest.error_responses import failure, json_object, nonsense, not_mlflow
 from mcp_server.mlflow_integration.rest.fields import Json, required_text
-from mcp_server.mlflow_integration.rest.transport import Method, Params, Transport
+from mcp_server.mlflow_integration.rest.transport import Method, Params, Reply, Transport
 
 _requests: ContextVar[list[tuple[str, str]] | None] = ContextVar("requests", default=None)
 
@@ -45,10 +45,14 @@ class RestApi:
             raise not_mlflow(self._address)
         return text
 
-    async def has_pages(self) -> bool:
-        """Whether MLflow's UI is at the address of the server. Raises: TrackingServerError: it cannot be told."""
+    async def pages_path(self) -> str | None:
+        """Where MLflow's UI is below the address of the server, empty at the address itself; None: not found.
+
+        Raises: TrackingServerError: it cannot be told.
+        """
         _count("GET", "/")
-        return (await self._transport.request("GET", "/", idempotent=True)).status != 404
+        reply = await self._transport.request("GET", "/", idempotent=True)
+        return None if reply.status == 404 else self._transport.pages_path
 
     async def _get(self, route: str, **params: Any) -> Json:
         return await self._call("GET", route, params=params, idempotent=True)
@@ -77,14 +81,15 @@ class RestApi:
     def _id(self, found: Json, key: str) -> str:
         return required_text(found, key)
 
-    async def _read(self, route: str, params: Params, limit: int) -> bytes:
+    async def _first_bytes(self, route: str, params: Params, limit: int) -> Reply:
         _count("GET", route)
-        reply = await self._transport.request(
-            "GET", route, params=params, headers={"range": f"bytes=0-{limit - 1}"}, idempotent=True
-        )
+        headers = {"range": f"bytes=0-{limit - 1}"}
+        return await self._transport.request("GET", route, params=params, headers=headers, idempotent=True)
+
+    def _content(self, reply: Reply) -> bytes:
         if reply.status >= 400:
             raise failure(reply, self._address)
-        return reply.body[:limit]
+        return reply.body
 
 
 def _count(method: Method, path: str) -> None:

@@ -1,4 +1,4 @@
-"""Artifacts over REST: of runs, of logged models and of model versions; listed, read in pieces, uploaded."""
+"""Artifacts over REST, of runs and of logged models: listed, read whole or in pieces, uploaded."""
 
 from __future__ import annotations
 
@@ -6,19 +6,32 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 from urllib.parse import quote, urlsplit
 
-from mcp_server.errors import TrackingServerError
-from mcp_server.mlflow_integration.entities import Artifact, Run
-from mcp_server.mlflow_integration.rest.api import RestApi, present
-from mcp_server.mlflow_integration.rest.conversion import Json, listed
-from mcp_server.mlflow_integration.rest.error_responses import failure, json_object, not_mlflow
-from mcp_server.mlflow_integration.rest.transport import Reply, StreamedReply, UploadBody
+from anyio import to_thread
 
+from mcp_server.mlflow_integration.entities import Artifact, LoggedModel, Run
+from mcp_server.mlflow_integration.rest.api import RestApi, present
+from mcp_server.mlflow_integration.rest.conversion import artifact_of
+from mcp_server.mlflow_integration.rest.error_responses import failure, json_object, not_mlflow
+from mcp_server.mlflow_integration.rest.fields import listed
+from mcp_server.mlflow_integration.rest.transport import (
+    OCTETS,
+    Params,
+    Reply,
+    StreamedReply,
+    UploadBody,
+    is_unknown_path,
+)
+
+UPLOAD_LIMIT: Final = 10 * 1024 * 1024
+"""Bytes that the server's upload-artifact endpoint takes. Source: MLflow server/handlers.py."""
 FOLDER_LIMIT: Final = 20_000
 """Entries of one folder that are read; more are not an answer for anybody."""
 
+_UPLOAD: Final = "/ajax-api/2.0/mlflow/upload-artifact"
 _ERROR_BODY: Final = 65_536
 _CONTENT_RANGE: Final = re.compile(r"bytes (?P<first>\d+)-\d+/(?P<total>\d+)")
 
@@ -27,11 +40,19 @@ _CONTENT_RANGE: Final = re.compile(r"bytes (?P<first>\d+)-\d+/(?P<total>\d+)")
 class ArtifactRoot:
     """What artifacts belong to, as the endpoints name it."""
 
-    kind: Literal["run", "logged_model", "model_version"]
+    kind: Literal["run", "logged_model"]
     name: str
-    """Run id, logged model id, or name of the registered model."""
-    version: str = ""
-    """Of a model version."""
+    """Id of the run or logged model."""
+    uri: str = ""
+    """Where MLflow keeps the artifacts, as it reports it."""
+
+    @classmethod
+    def of_run(cls, run: Run) -> ArtifactRoot:
+        return cls("run", run.run_id, run.artifact_uri)
+
+    @classmethod
+    def of_model(cls, model: LoggedModel) -> ArtifactRoot:
+        return cls("logged_model", model.model_id, model.artifact_uri)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +70,7 @@ class ArtifactsApi(RestApi):
     """The artifacts of one MLflow."""
 
     async def list_folder(self, root: ArtifactRoot, path: str = "") -> tuple[Artifact, ...]:
-        """One folder, all pages of it up to FOLDER_LIMIT entries. A file and a missing folder have none.
-
-        MLflow lists nothing below a model version; the caller names what the version was made from.
-        """
+        """One folder, all pages of it up to FOLDER_LIMIT entries. A file and a missing folder have none."""
         files: list[Artifact] = []
         token = ""
         while True:
@@ -62,10 +80,19 @@ class ArtifactsApi(RestApi):
             else:
                 route = f"2.0/mlflow/logged-models/{quote(root.name, safe='')}/artifacts/directories"
                 found = await self._get(route, **present(artifact_directory_path=path, page_token=token))
-            files += [_artifact(file) for file in listed(found, "files")]
+            files += map(artifact_of, listed(found, "files"))
             token = str(found.get("next_page_token") or "")
             if not token or len(files) >= FOLDER_LIMIT:
                 return tuple(files)
+
+    async def read(self, root: ArtifactRoot, path: str, *, limit: int) -> bytes:
+        """The first `limit` bytes of a file. Raises: NotFoundError, InvalidInputError: there is no such file."""
+        (route, params), *others = _reading(root, path)
+        reply = await self._first_bytes(route, params, limit)
+        for route, params in others:
+            if is_unknown_path(reply):
+                reply = await self._first_bytes(route, params, limit)
+        return self._content(reply)[:limit]
 
     @asynccontextmanager
     async def open(self, root: ArtifactRoot, path: str, *, part: str = "") -> AsyncGenerator[ArtifactContent]:
@@ -73,31 +100,50 @@ class ArtifactsApi(RestApi):
 
         Raises: NotFoundError, InvalidInputError: there is no such file.
         """
-        route, params = _reading(root, path)
         headers = {"Range": f"bytes={part}"} if part else {}
-        async with self._transport.stream(route, params=params, headers=headers) as reply:
-            if reply.status == 416:  # No such part: an empty file, or one that ends before it.
-                yield ArtifactContent(0, 0, _nothing())
+        ways = _reading(root, path)
+        for number, (route, params) in enumerate(ways, start=1):
+            async with self._transport.stream(route, params=params, headers=headers) as reply:
+                if is_unknown_path(reply) and number < len(ways):
+                    continue
+                if reply.status == 416:  # No such part: an empty file, or one that ends before it.
+                    yield ArtifactContent(0, 0, _nothing())
+                    return
+                if reply.status >= 400:
+                    raise failure(Reply(reply.status, reply.headers, await _beginning(reply)), self._address)
+                yield _content(reply)
                 return
-            if reply.status >= 400:
-                raise failure(Reply(reply.status, reply.headers, await _beginning(reply)), self._address)
-            yield _content(reply)
 
     def takes_large(self, run: Run) -> bool:
-        """Whether files of any size, empty ones too, reach the artifacts of a run; else 10 MiB, and no empty ones."""
-        return self._transport.takes_large_artifacts or bool(_proxied_folder(run))
+        """Whether files of any size, empty ones too, reach the artifacts of a run; else UPLOAD_LIMIT, none empty."""
+        return self._transport.takes_large_artifacts or bool(_stored_by_server(ArtifactRoot.of_run(run), ""))
 
-    async def upload_large(self, run: Run, path: str, body: UploadBody) -> None:
-        """Writes one artifact in pieces, where `takes_large` says so.
+    async def upload(self, run: Run, path: str, content: bytes) -> None:
+        """Writes one artifact of at most UPLOAD_LIMIT bytes, with the server's own credentials.
 
         Raises: InvalidInputError: MLflow refuses it. TrackingServerError: it failed.
         """
-        if self._transport.takes_large_artifacts:
-            place = {"run_uuid": run.run_id, "path": path}
-            reply = await self._transport.upload("POST", "/ajax-api/2.0/mlflow/upload-artifact", body, params=place)
+        send = partial(self._transport.request, content=content, headers=OCTETS, idempotent=True)
+        reply = await send("POST", _UPLOAD, params=_target(run, path))
+        if is_unknown_path(reply) and (route := _stored_by_server(ArtifactRoot.of_run(run), path)):
+            reply = await send("PUT", route)
+        self._need_written(reply)
+
+    async def upload_file(self, run: Run, path: str, body: UploadBody) -> None:
+        """Writes one artifact; a large or empty one, which must be `takes_large`, in pieces.
+
+        Raises: as `upload`, and what reading the body raises.
+        """
+        if 0 < body.size <= UPLOAD_LIMIT:
+            # Repeated when the connection is lost, which a body that is read once cannot be.
+            await self.upload(run, path, await to_thread.run_sync(_whole, body))
+        elif self._transport.takes_large_artifacts:
+            self._need_written(await self._transport.upload("POST", _UPLOAD, body, params=_target(run, path)))
         else:
-            route = f"/api/2.0/mlflow-artifacts/artifacts/{quote(f'{_proxied_folder(run)}/{path}')}"
-            reply = await self._transport.upload("PUT", route, body)
+            route = _stored_by_server(ArtifactRoot.of_run(run), path)
+            self._need_written(await self._transport.upload("PUT", route, body))
+
+    def _need_written(self, reply: Reply) -> None:
         if reply.status >= 400:
             raise failure(reply, self._address)
         # MLflow answers with nothing or {}; a sign-in page answers 200 as well.
@@ -105,21 +151,33 @@ class ArtifactsApi(RestApi):
             raise not_mlflow(self._address)
 
 
-def _proxied_folder(run: Run) -> str:
-    """The folder of a run's artifacts on a server that keeps them itself; empty when it is not that run's own."""
-    parts = urlsplit(run.artifact_uri)
-    folder = parts.path.strip("/")
-    own = f"/{folder}".endswith(f"/{run.run_id}/artifacts") and ".." not in folder.split("/")
-    return folder if parts.scheme == "mlflow-artifacts" and own and not (parts.query or parts.fragment) else ""
+def _target(run: Run, path: str) -> Params:
+    return {"run_uuid": run.run_id, "path": path}
 
 
-def _reading(root: ArtifactRoot, path: str) -> tuple[str, dict[str, str]]:
-    if root.kind == "run":
-        return "/get-artifact", {"run_id": root.name, "path": path}
+def _whole(body: UploadBody) -> bytes:
+    return b"".join(iter(partial(body.read, UPLOAD_LIMIT), b""))
+
+
+def _reading(root: ArtifactRoot, path: str) -> list[tuple[str, Params]]:
+    """The requests that give a file, the second for a server that does not know the first."""
     if root.kind == "logged_model":
         route = f"/ajax-api/2.0/mlflow/logged-models/{quote(root.name, safe='')}/artifacts/files"
-        return route, {"artifact_file_path": path}
-    return "/model-versions/get-artifact", {"name": root.name, "version": root.version, "path": path}
+        return [(route, {"artifact_file_path": path})]
+    # Below the prefix that MLflow 2 was started with, and so unknown at the root of its API.
+    ways: list[tuple[str, Params]] = [("/get-artifact", {"run_id": root.name, "path": path})]
+    stored = _stored_by_server(root, path)
+    return [*ways, (stored, {})] if stored else ways
+
+
+def _stored_by_server(root: ArtifactRoot, path: str) -> str:
+    """The request path of an artifact that the server itself stores; empty for what it does not, or not as its own."""
+    parts = urlsplit(root.uri)
+    folder = parts.path.strip("/")
+    own = f"/{folder}".endswith(f"/{root.name}/artifacts") and ".." not in folder.split("/")
+    if parts.scheme != "mlflow-artifacts" or not own or parts.query or parts.fragment:
+        return ""
+    return f"/api/2.0/mlflow-artifacts/artifacts/{quote(f'{folder}/{path}')}"
 
 
 def _content(reply: StreamedReply) -> ArtifactContent:
@@ -127,16 +185,6 @@ def _content(reply: StreamedReply) -> ArtifactContent:
         return ArtifactContent(int(match["first"]), int(match["total"]), reply.pieces)
     length = reply.headers.get("content-length", "")
     return ArtifactContent(0, int(length) if length.isdigit() else None, reply.pieces)
-
-
-def _artifact(file: Json) -> Artifact:
-    path = file.get("path")
-    if not isinstance(path, str):
-        raise TrackingServerError("MLflow listed an artifact without a path.")
-    size = file.get("file_size")
-    return Artifact(
-        path, bool(file.get("is_dir")), int(size) if isinstance(size, int | str) and str(size).isdigit() else 0
-    )
 
 
 async def _beginning(reply: StreamedReply) -> bytes:

@@ -18,6 +18,7 @@ from mcp_server.mlflow_integration.locate.uris import read_server_address, token
 from mcp_server.mlflow_integration.rest.circuit_breaker import CircuitBreaker
 from mcp_server.mlflow_integration.rest.credentials import UriField, authorization, header_text, is_from_dotenv
 from mcp_server.mlflow_integration.rest.http_failures import explain
+from mcp_server.mlflow_integration.rest.server_paths import ServerPaths
 from mcp_server.mlflow_integration.rest.transport import (
     OCTETS,
     RETRY_WAITS_SECONDS,
@@ -30,6 +31,7 @@ from mcp_server.mlflow_integration.rest.transport import (
     UploadBody,
     encoded,
     is_busy,
+    is_unknown_path,
 )
 from mcp_server.redaction import remember
 from mcp_server.settings import Settings
@@ -48,10 +50,6 @@ KEEPALIVE_SECONDS: Final = 4.0
 
 BODY_LIMIT: Final = 32 * 1024 * 1024
 """Bytes of one body after decompression; a page of 1,000 runs with 100 metrics each has 10 million."""
-
-
-_API_PATHS: Final = ("/api/", "/version", "/health")
-"""What MLflow 2 serves at the root even when it has a --static-prefix."""
 
 
 class HttpTransport:
@@ -79,9 +77,7 @@ class HttpTransport:
             self._headers["Authorization"] = credentials
         if settings.workspace:
             self._headers["X-MLFLOW-WORKSPACE"] = header_text("MLFLOW_WORKSPACE", settings.workspace)
-        root = httpx2.URL(self._base)
-        self._root = str(root.copy_with(path="/")).rstrip("/")
-        self._api_address = self._base
+        self._paths = ServerPaths(self._base, settings.ui_url if field == "tracking_uri" else "", self._page)
         self._client: httpx2.AsyncClient | None = None
         self._slots = anyio.Semaphore(REQUESTS_IN_FLIGHT)
         self._breaker = CircuitBreaker(self._probe, hang_seconds=min(HANG_SECONDS, settings.timeout_seconds / 2))
@@ -106,15 +102,19 @@ class HttpTransport:
         proxies that cannot be used.
         """
         asked = encoded(params, json, content, headers)
-        is_api = path.startswith(_API_PATHS)
-        reply = await self._asked(self._api_address if is_api else self._base, method, path, asked, idempotent)
-        if is_api and reply.status == 404 and self._api_address != self._root and not _is_json(reply):
-            # MLflow 2 with --static-prefix: the UI is below the prefix, the API at the root.
-            at_root = await self._asked(self._root, method, path, asked, idempotent)
-            if at_root.status != 404 or _is_json(at_root):
-                self._api_address = self._root
-                return at_root
+        base = self._paths.address(path)
+        reply = await self._asked(base, method, path, asked, idempotent)
+        if is_unknown_path(reply) and await self._paths.is_elsewhere(path, base):
+            return await self._asked(self._paths.address(path), method, path, asked, idempotent)
         return reply
+
+    @property
+    def pages_path(self) -> str:
+        """Where MLflow's pages are below the address, as far as a request for one of them has shown."""
+        return self._paths.pages_path
+
+    async def _page(self, url: str) -> Reply:
+        return await self._asked("", "GET", url, encoded(None, None, None, None), True)
 
     async def _asked(self, base: str, method: Method, path: str, asked: Encoded, idempotent: bool) -> Reply:
         client = self._opened()
@@ -131,10 +131,21 @@ class HttpTransport:
 
         Raises: DeadlineError: the body was not read to its end, or left, in that time; otherwise as `request`.
         """
-        client = self._opened()
         # A range is one of the bytes as they are stored, not of a compressed form.
         asked = encoded(params, None, None, {"Accept-Encoding": "identity", **(headers or {})})
-        url = f"{self._base}{path}?{asked.query}" if asked.query else self._base + path
+        base = self._paths.address(path)
+        async with self._streamed(base, path, asked) as reply:
+            if not is_unknown_path(reply):
+                yield reply
+                return
+        await self._paths.is_elsewhere(path, base)
+        async with self._streamed(self._paths.address(path), path, asked) as reply:
+            yield reply
+
+    @asynccontextmanager
+    async def _streamed(self, base: str, path: str, asked: Encoded) -> AsyncGenerator[StreamedReply]:
+        client = self._opened()
+        url = f"{base}{path}?{asked.query}" if asked.query else base + path
         request = client.build_request("GET", url, headers=dict(asked.headers))
         try:
             async with self._breaker.watching():
@@ -157,8 +168,7 @@ class HttpTransport:
         """One request, not repeated, without a time limit of its own: the deadline of the call ends it."""
         client = self._opened()
         asked = encoded(params, None, None, {**OCTETS, "Content-Length": str(body.size)})
-        base = self._api_address if path.startswith(_API_PATHS) else self._base
-        url = f"{base}{path}?{asked.query}" if asked.query else base + path
+        url = self._paths.address(path) + path + (f"?{asked.query}" if asked.query else "")
 
         async def pieces() -> AsyncGenerator[bytes]:
             while piece := await to_thread.run_sync(body.read, STREAM_PIECE):
@@ -290,10 +300,6 @@ class HttpTransport:
             f"{self.address} redirects to {place}, and redirects are not followed. If MLflow is there, set "
             f"MLFLOW_TRACKING_URI to {place}; if that is a sign-in page, MLflow needs other credentials."
         )
-
-
-def _is_json(reply: Reply) -> bool:
-    return reply.body.lstrip()[:1] == b"{"
 
 
 def _pause(reply: Reply) -> float | None:

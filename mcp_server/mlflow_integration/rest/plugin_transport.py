@@ -62,6 +62,7 @@ class PluginTransport:
         body: dict[str, Any] = {"json": json} if json is not None else {"data": content}
         return await self._in_time(method, path, params=dict(params or {}), extra_headers=dict(headers or {}), **body)
 
+    pages_path = ""
     takes_large_artifacts = False
 
     async def upload(self, method: Method, path: str, body: UploadBody, *, params: Params | None = None) -> Reply:

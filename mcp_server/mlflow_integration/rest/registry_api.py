@@ -131,4 +131,5 @@ class RegistryApi(RestApi):
 
     async def read_model_version_artifact(self, name: str, version: str, path: str, *, limit: int) -> bytes:
         """First `limit` bytes of a file of a model version, wherever its source is."""
-        return await self._read("/model-versions/get-artifact", {"name": name, "version": version, "path": path}, limit)
+        place = {"name": name, "version": version, "path": path}
+        return self._content(await self._first_bytes("/model-versions/get-artifact", place, limit))[:limit]

@@ -1,4 +1,4 @@
-"""MLflow tracking over REST, one typed method per endpoint: experiments, runs, metrics, artifacts, logged models."""
+"""MLflow tracking over REST, one typed method per endpoint: experiments, runs, metrics, logged models."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from urllib.parse import quote
 
 from mcp_server.errors import UnsupportedError
 from mcp_server.mlflow_integration import tags as tag_names
-from mcp_server.mlflow_integration.entities import Artifact, Dataset, Experiment, LoggedModel, MetricPoint, Page, Run
+from mcp_server.mlflow_integration.entities import Dataset, Experiment, LoggedModel, MetricPoint, Page, Run
 from mcp_server.mlflow_integration.rest.api import RestApi, pairs, present, same, searchable
 from mcp_server.mlflow_integration.rest.conversion import (
-    artifact_of,
     experiment_of,
     logged_model_of,
     page_of,
     point_of,
     run_of,
 )
-from mcp_server.mlflow_integration.rest.error_responses import failure, json_object, misdirected, not_mlflow
+from mcp_server.mlflow_integration.rest.error_responses import misdirected
 from mcp_server.mlflow_integration.rest.fields import Json, listed, required_text, text
 from mcp_server.mlflow_integration.rest.transport import RunPageReader
 
@@ -26,10 +25,6 @@ ViewType = Literal["ACTIVE_ONLY", "DELETED_ONLY", "ALL"]
 
 BULK_INTERVAL_RUNS: Final = 100
 """Runs in one get-history-bulk-interval request. Source: MLflow's MAX_RUNS_GET_METRIC_HISTORY_BULK."""
-
-UPLOAD_LIMIT: Final = 10 * 1024 * 1024
-"""Bytes that the server's upload-artifact endpoint takes. Source: MLflow server/handlers.py."""
-
 
 _LARGE_PAGE: Final = 500
 """Runs of a page that is worth another way; MLflow answers smaller ones in some tens of milliseconds."""
@@ -162,9 +157,6 @@ class TrackingApi(RestApi):
         """Raises: InvalidInputError: it has another value, which stays, or the run is deleted."""
         await self._post("runs/log-parameter", idempotent=True, run_id=run_id, key=key, value=value)
 
-    async def set_run_tag(self, run_id: str, key: str, value: str) -> None:
-        await self._post("runs/set-tag", idempotent=True, run_id=run_id, key=key, value=value)
-
     async def delete_run_tag(self, run_id: str, key: str) -> None:
         await self._post("runs/delete-tag", run_id=run_id, key=key)
 
@@ -245,44 +237,6 @@ class TrackingApi(RestApi):
             **present(max_results=max_results, page_token=page_token),
         )
         return page_of(found, "metrics", point_of)
-
-    # Artifacts
-
-    async def list_artifacts(self, run_id: str, path: str = "") -> tuple[Artifact, ...]:
-        """One folder of a run's artifacts, all pages of it."""
-        files: list[Artifact] = []
-        token = ""
-        while True:
-            found = await self._get("2.0/mlflow/artifacts/list", run_id=run_id, **present(path=path, page_token=token))
-            files += [artifact_of(f) for f in listed(found, "files")]
-            token = text(found, "next_page_token")
-            if not token:
-                return tuple(files)
-
-    async def upload_artifact(self, run_id: str, path: str, content: bytes) -> None:
-        """Writes one artifact with the server's own credentials; at most UPLOAD_LIMIT bytes."""
-        reply = await self._transport.request(
-            "POST",
-            "/ajax-api/2.0/mlflow/upload-artifact",
-            params={"run_uuid": run_id, "path": path},
-            content=content,
-            headers={"content-type": "application/octet-stream"},
-            idempotent=True,
-        )
-        if reply.status >= 400:
-            raise failure(reply, self._address)
-        # MLflow answers with nothing; a sign-in page answers 200 as well.
-        if reply.body.strip() and json_object(reply.body) is None:
-            raise not_mlflow(self._address)
-
-    async def read_run_artifact(self, run_id: str, path: str, *, limit: int) -> bytes:
-        """First `limit` bytes of a run's artifact."""
-        return await self._read("/get-artifact", {"run_id": run_id, "path": path}, limit)
-
-    async def read_logged_model_artifact(self, model_id: str, path: str, *, limit: int) -> bytes:
-        """First `limit` bytes of a file of a LoggedModel."""
-        route = f"/ajax-api/2.0/mlflow/logged-models/{quote(model_id, safe='')}/artifacts/files"
-        return await self._read(route, {"artifact_file_path": path}, limit)
 
     # Logged models
 

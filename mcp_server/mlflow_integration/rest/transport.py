@@ -97,6 +97,11 @@ class Transport(Protocol):
         ...
 
     @property
+    def pages_path(self) -> str:
+        """Where MLflow's pages are below the address, as far as a request for one of them has shown."""
+        ...
+
+    @property
     def takes_large_artifacts(self) -> bool:
         """Whether an artifact of any size can be posted to a run; MLflow servers take 10 MiB there."""
         ...
@@ -185,6 +190,11 @@ def encoded(params: Params | None, json: Any, content: bytes | None, headers: Ma
     return Encoded(query, content, all_headers)
 
 
+def is_unknown_path(reply: Reply | StreamedReply) -> bool:
+    """Whether MLflow serves nothing at the path of a request: what it says itself is JSON."""
+    return reply.status == 404 and "json" not in reply.headers.get("content-type", "")
+
+
 def is_busy(reply: Reply) -> bool:
     """Whether MLflow's own store was locked, out of connections, or written by two requests at once.
 
@@ -242,6 +252,7 @@ class UnusableTransport:
         """Raises: UnsupportedError: always, with the sentence."""
         raise UnsupportedError(self._problem, carried_out=False)
 
+    pages_path = ""
     takes_large_artifacts = False
 
     async def upload(self, method: Method, path: str, body: UploadBody, *, params: Params | None = None) -> Reply:

@@ -17,7 +17,7 @@ from mcp_server.mlflow_integration.operations.files.folders import files_in, ope
 from mcp_server.mlflow_integration.operations.files.uploads import LocalUpload, Uploads, upload_names
 from mcp_server.mlflow_integration.operations.run_content import artifact_path
 from mcp_server.mlflow_integration.operations.threads import in_thread, off_the_loop
-from mcp_server.mlflow_integration.rest.tracking_api import UPLOAD_LIMIT, TrackingApi
+from mcp_server.mlflow_integration.rest.artifacts_api import UPLOAD_LIMIT, ArtifactsApi
 from mcp_server.untrusted import shown
 
 FILES_PER_CALL: Final = 1_000
@@ -46,7 +46,7 @@ class Transferred:
 class ArtifactTransfers:
     """Uploads and downloads of one MLflow, in the folders that `uploads` allows."""
 
-    def __init__(self, api: TrackingApi, artifacts: Artifacts, uploads: Uploads) -> None:
+    def __init__(self, api: ArtifactsApi, artifacts: Artifacts, uploads: Uploads) -> None:
         self._api = api
         self._artifacts = artifacts
         self._uploads = uploads
@@ -65,7 +65,7 @@ class ArtifactTransfers:
             raise InvalidInputError(f"The content has {len(data):,} bytes; MLflow takes {UPLOAD_LIMIT:,} at a time.")
         run, path = _run(place), artifact_path(path)
         replaced = await self._existing(place, [path])
-        await self._api.upload_artifact(run.run_id, path, data)
+        await self._api.upload(run, path, data)
         return Transferred((Artifact(path, False, len(data)),), replaced=replaced)
 
     async def log_files(

@@ -6,7 +6,6 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,9 +15,8 @@ from mcp_server.mlflow_integration.operations.files.artifact_places import Artif
 from mcp_server.mlflow_integration.operations.models.registry import Registry
 from mcp_server.mlflow_integration.operations.run_content import artifact_path
 from mcp_server.mlflow_integration.operations.searching.references import References
-from mcp_server.mlflow_integration.operations.threads import off_the_loop
-from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactContent, ArtifactRoot, ArtifactsApi
-from mcp_server.mlflow_integration.rest.tracking_api import UPLOAD_LIMIT, TrackingApi
+from mcp_server.mlflow_integration.rest.artifacts_api import UPLOAD_LIMIT, ArtifactContent, ArtifactRoot, ArtifactsApi
+from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 from mcp_server.mlflow_integration.rest.transport import UploadBody
 from mcp_server.suggestions import did_you_mean
 from mcp_server.untrusted import shown
@@ -74,7 +72,7 @@ class Artifacts:
             return await self._of_version(version, f"version {version.version} of '{version.name}'")
         run = await self._references.run(text)
         self._need_trusted(run.artifact_uri, f"{run.run_id}/artifacts")
-        return ArtifactPlace(ArtifactRoot("run", run.run_id), f"run '{run.run_name}' ({run.run_id})", run=run)
+        return ArtifactPlace(ArtifactRoot.of_run(run), f"run '{run.run_name}' ({run.run_id})", run=run)
 
     async def folder(self, place: ArtifactPlace, path: str = "") -> tuple[Artifact, ...]:
         """What a folder holds, sorted by name; empty for a file and for what does not exist."""
@@ -138,12 +136,7 @@ class Artifacts:
         """
         self._need_trusted(run.artifact_uri, f"{run.run_id}/artifacts")
         self.need_room(run, path, body.size)
-        if 0 < body.size <= UPLOAD_LIMIT:
-            # Repeated when the connection is lost, which a body that is read once cannot be.
-            content = await off_the_loop(lambda: b"".join(iter(partial(body.read, UPLOAD_LIMIT), b"")))
-            await self._tracking_api.upload_artifact(run.run_id, artifact_path(path), content)
-        else:
-            await self._api.upload_large(run, artifact_path(path), body)
+        await self._api.upload_file(run, artifact_path(path), body)
 
     async def walk(self, place: ArtifactPlace, path: str, *, after: str, limit: int) -> ArtifactPage:
         """The next `limit` files of a folder and of those below it, by path, beginning behind `after`.
@@ -181,7 +174,7 @@ class Artifacts:
     async def _of_logged_model(self, model_id: str, label: str) -> ArtifactPlace:
         model = await self._tracking_api.get_logged_model(model_id)
         self._need_trusted(model.artifact_uri, f"{model_id}/artifacts")
-        return ArtifactPlace(ArtifactRoot("logged_model", model_id), label, in_run=(model.source_run_id, model_id))
+        return ArtifactPlace(ArtifactRoot.of_model(model), label, in_run=(model.source_run_id, model_id))
 
     async def _of_version(self, version: ModelVersion, label: str, copies: int = 0) -> ArtifactPlace:
         """What the version was made from: a logged model, a folder of a run, another version; else its own files."""
@@ -194,7 +187,7 @@ class Artifacts:
                 if version.source.startswith(prefix):
                     self._need_trusted(run.artifact_uri, f"{run.run_id}/artifacts")
                     folder = artifact_path(version.source.removeprefix(prefix).strip("/"))
-                    return ArtifactPlace(ArtifactRoot("run", run.run_id), label, folder)
+                    return ArtifactPlace(ArtifactRoot.of_run(run), label, folder)
         copied = _VERSION.fullmatch(version.source)
         if copied and copied["version"] and copies < _COPIES_FOLLOWED:
             return await self._of_version(

@@ -16,8 +16,7 @@ from mcp_server.errors import InvalidInputError, MlflowToolError
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.files.folders import KeyScan, open_for_reading
 from mcp_server.mlflow_integration.operations.threads import off_the_loop
-from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactsApi
-from mcp_server.mlflow_integration.rest.tracking_api import UPLOAD_LIMIT, TrackingApi
+from mcp_server.mlflow_integration.rest.artifacts_api import UPLOAD_LIMIT, ArtifactsApi
 from mcp_server.untrusted import shown
 
 FILE_LIMIT: Final = 5 * 1024**3
@@ -41,9 +40,8 @@ class LocalUpload:
 class Uploads:
     """Sends files of the allowed folders `roots` to runs of one MLflow."""
 
-    def __init__(self, api: TrackingApi, artifacts: ArtifactsApi, roots: Sequence[Path]) -> None:
+    def __init__(self, api: ArtifactsApi, roots: Sequence[Path]) -> None:
         self._api = api
-        self._artifacts = artifacts
         self.roots = tuple(roots)
 
     async def checked(self, path: str) -> LocalUpload:
@@ -63,7 +61,7 @@ class Uploads:
 
     def need_taken(self, run: Run, upload: LocalUpload) -> None:
         """Raises: InvalidInputError: the artifacts of this run take no file of this size."""
-        if self._artifacts.takes_large(run):
+        if self._api.takes_large(run):
             return
         if not upload.size:
             raise InvalidInputError(
@@ -83,14 +81,10 @@ class Uploads:
             opening = open_for_reading(upload.path, self.roots, scan=False)
             file = await off_the_loop(lambda: stack.enter_context(opening))
             body = _Body(file, upload, report)
-            if 0 < upload.size <= UPLOAD_LIMIT:
-                # Repeated when the connection is lost, which a body that is read once cannot be.
-                await self._api.upload_artifact(run.run_id, artifact, await off_the_loop(body.read_all))
-            else:
-                try:
-                    await self._artifacts.upload_large(run, artifact, body)
-                except MlflowToolError as error:
-                    raise body.problem or error from None
+            try:
+                await self._api.upload_file(run, artifact, body)
+            except MlflowToolError as error:
+                raise body.problem or error from None
             return os.fstat(file.fileno()).st_size > upload.size
 
 
@@ -117,12 +111,6 @@ class _Body:
         if self._report and self._sent >= self._reported + REPORT_EVERY:
             self._reported = self._sent
             from_thread.run(self._report, self._sent)
-        return self._read(size)
-
-    def read_all(self) -> bytes:
-        return self._read(self.size)
-
-    def _read(self, size: int) -> bytes:
         left = self.size - self._sent
         wanted = left if size < 0 else min(size, left)
         piece = self._file.read(wanted) if wanted else b""

@@ -11,7 +11,7 @@ from mcp_server.mlflow_integration.entities import LoggedModel, Run
 from mcp_server.mlflow_integration.operations.models.registry import Registry, read_if_present
 from mcp_server.mlflow_integration.operations.run_content import artifact_path
 from mcp_server.mlflow_integration.operations.searching.references import References
-from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
+from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactRoot, ArtifactsApi
 
 _MODEL_ID: Final = re.compile(r"(?:models:/)?(?P<id>m-[0-9a-f]{8,64})")
 _RUNS_URI: Final = re.compile(r"runs:/(?P<run>[^/]+)/(?P<path>.+)")
@@ -30,8 +30,8 @@ class ModelSource:
 class ModelSources:
     """Finds logged models by run, name, id or URI; refuses what has no MLmodel file."""
 
-    def __init__(self, tracking_api: TrackingApi, references: References, registry: Registry) -> None:
-        self._tracking_api = tracking_api
+    def __init__(self, artifacts: ArtifactsApi, references: References, registry: Registry) -> None:
+        self._artifacts = artifacts
         self._references = references
         self._registry = registry
 
@@ -70,7 +70,7 @@ class ModelSources:
             return await self._from_logged_model(named[0])
         # MLflow 2 kept models among the artifacts of the run.
         path = artifact_path(model or "model")
-        if await read_if_present(self._tracking_api.read_run_artifact(run.run_id, f"{path}/MLmodel", limit=64)):
+        if await read_if_present(self._artifacts.read(ArtifactRoot.of_run(run), f"{path}/MLmodel", limit=64)):
             return ModelSource(f"{run.artifact_uri}/{path}", run.run_id)
         names = ", ".join(found.name for found in logged)
         raise NotFoundError(
@@ -79,7 +79,7 @@ class ModelSources:
         )
 
     async def _from_logged_model(self, logged: LoggedModel) -> ModelSource:
-        reading = self._tracking_api.read_logged_model_artifact(logged.model_id, "MLmodel", limit=64)
+        reading = self._artifacts.read(ArtifactRoot.of_model(logged), "MLmodel", limit=64)
         if not await read_if_present(reading):
             raise NotFoundError(
                 f"Logged model '{logged.name}' ({logged.model_id}) has no readable MLmodel file, so a version of it "

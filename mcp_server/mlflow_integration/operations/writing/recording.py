@@ -38,6 +38,7 @@ from mcp_server.mlflow_integration.operations.writing.keyed_runs import KeyedRun
 from mcp_server.mlflow_integration.operations.writing.open_runs import need_same_params
 from mcp_server.mlflow_integration.operations.writing.run_drafts import CheckedDraft, RunDraft, check_draft
 from mcp_server.mlflow_integration.operations.writing.unfinished_writes import UnfinishedWrites, remove_missing, settle
+from mcp_server.mlflow_integration.rest.artifacts_api import ArtifactsApi
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 
 logger = logging.getLogger(__name__)
@@ -90,9 +91,11 @@ class Recording:
         api: TrackingApi,
         references: References,
         experiments: Experiments,
+        artifacts: ArtifactsApi,
         uploads: Uploads,
     ) -> None:
         self._api = api
+        self._artifacts = artifacts
         self._references = references
         self._experiments = experiments
         self._uploads = uploads
@@ -207,7 +210,7 @@ class Recording:
         if content.datasets:
             steps.append(("datasets", lambda: self._api.log_inputs(run.run_id, content.datasets)))
         for path, data in (content.artifacts or {}).items():
-            steps.append((f"artifact {path}", lambda p=path, d=data: self._api.upload_artifact(run.run_id, p, d)))
+            steps.append((f"artifact {path}", lambda p=path, d=data: self._artifacts.upload(run, p, d)))
         for path, upload in checked.uploads.items():
             steps.append((f"artifact {path}", lambda p=path, u=upload: self._send(run, p, u)))
         pieces = batches(content, run.start_time, last_tags={tag_names.STATE: tag_names.COMPLETE})
