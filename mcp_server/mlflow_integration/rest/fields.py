@@ -88,6 +88,8 @@ def truth(record: Json, key: str) -> bool:
 def metric_value(record: Json, key: str = "value") -> float:
     """A metric as MLflow sends it: NaN as text, and the largest float for infinity, which MLflow cannot store."""
     value = record.get(key)
+    if type(value) is float and -_LARGEST < value < _LARGEST:
+        return value
     if not isinstance(value, (int, float, str)) or isinstance(value, bool):
         raise malformed(key, "is no number")
     try:
