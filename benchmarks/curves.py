@@ -7,7 +7,7 @@ from measure import Report, Rest, StdioServer, interleaved, median, mlflow_serve
 from mcp_server.mlflow_integration.operations.metric_history import SAMPLE_POINTS
 
 STEPS = 10_000
-ROUNDS = 25
+ROUNDS = 50
 
 
 def main() -> None:
