@@ -28,6 +28,12 @@ from mcp_server.mlflow_integration.operations.searching.filters import (
         ("run_name ilike '%res%'", "attributes.run_name ILIKE '%res%'"),
         ("run_id NOT IN ('a','b')", "attributes.run_id NOT IN ('a', 'b')"),
         ("params.model = 'a*b'", "params.model = 'a*b'"),
+        (
+            "(metrics.a > 1 and (tags.x = '(y')) and run_id IN ('a')",
+            "metrics.a > 1 and tags.x = '(y' and attributes.run_id IN ('a')",
+        ),
+        ("created_at > 5 and metrics.a = nan", "attributes.start_time > 5 and metrics.a = 'NaN'"),
+        ("parent_run_id = 'x'", "tags.mlflow.parentRunId = 'x'"),
     ],
 )
 def test_what_mlflow_takes_is_sent_in_its_form(given: str, sent: str):
@@ -47,7 +53,10 @@ def test_what_mlflow_takes_is_sent_in_its_form(given: str, sent: str):
         ("params.x LIKE 'res*'", "params.x LIKE 'res%'"),
         ("status = FINISHED", "attributes.status = 'FINISHED'"),
         ("metrics.a > 1 or metrics.b > 1", "clauses are joined by and"),
-        ("(metrics.a > 1)", "Parentheses are allowed only after IN"),
+        ("(metrics.a > 1", "a parenthesis that is not closed"),
+        ("metrics.a > 1)", '"metrics.a > 1)". Form:'),
+        ("metrics.val acc > 1", "metrics.`val acc`"),
+        ("metrics.a LIKE '0.9%'", "metrics.a >= 0.9"),
         ("not metrics.a > 1", "A clause cannot begin with NOT"),
         ("metrics.a > 1 and", "ends with 'and'"),
         ("params.x IN ()", "The list is empty"),

@@ -94,8 +94,9 @@ def _at(point: MetricPoint | None) -> str:
 
 def _hint(runs: Sequence[Run], metrics: Sequence[str], series: Sequence[MetricSeries], max_points: int) -> str:
     there = {(one.run_id, one.key) for one in series}
+    # A metric that a run has may have no value at the steps that were asked for.
     absent = [
-        f"{shown(run.run_name)} has no {shown(metric)}"
+        f"{shown(run.run_name)} has no {shown(metric)}{' at these steps' if metric in run.metrics else ''}"
         for run in runs
         for metric in metrics
         if (run.run_id, metric) not in there

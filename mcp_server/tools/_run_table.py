@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
+from mcp_server.comparisons import key_text
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.searching.run_search import Search
@@ -91,11 +92,18 @@ def run_table(
     return RunTable(tuple(columns), tuple(rows), tuple(left_out), tuple(unknown))
 
 
-def where_hint(search: Search) -> str:
-    """Says that only the default experiment was searched; empty when the caller named experiments, or all were."""
-    if not search.by_default:
-        return ""
-    return f"Only the default experiment '{shown(search.by_default)}' was searched; experiments='*' searches all."
+def search_hint(search: Search) -> str:
+    """What a search left out without being told to: experiments other than the default, runs that lack a key."""
+    hints: list[str] = []
+    if search.by_default:
+        default = shown(search.by_default)
+        hints.append(f"Only the default experiment '{default}' was searched; experiments='*' searches all.")
+    for one in search.all_clauses:
+        if one.entity in ("params", "tags") and one.condition.startswith(("!=", "NOT ")):
+            name = f"{one.entity}.{shown(key_text(one.key))}"
+            hints.append(f"Runs without {name} are not among these; {name} IS NULL finds them.")
+    hints += [f"{shown(written)} leaves out all of that day; >= includes it." for written in search.after_days]
+    return " ".join(dict.fromkeys(hints))
 
 
 def used_columns(search: Search) -> list[str]:

@@ -30,7 +30,7 @@ from mcp_server.tools._params import (
     SameSince,
 )
 from mcp_server.tools._ranking import folded_table, front_table, ranking_table
-from mcp_server.tools._run_table import used_columns, where_hint
+from mcp_server.tools._run_table import search_hint, used_columns
 from mcp_server.tools._seed_groups import seed_groups
 from mcp_server.untrusted import shown
 
@@ -54,8 +54,10 @@ async def compare_runs(
     noise or real. For the best of many use rank_runs.
     """
     found = await tracking.get_runs(runs)
-    base = (await tracking.get_run(baseline)).run_id if baseline else ""
-    comparison = compare.compare_runs(found, baseline=base, metrics=metrics)
+    base = await tracking.get_run(baseline) if baseline else None
+    if base is not None and base.run_id not in {run.run_id for run in found}:
+        found = (base, *found)
+    comparison = compare.compare_runs(found, baseline=base.run_id if base else "", metrics=metrics)
     folded = await to_thread.run_sync(partial(seed_groups, found, comparison, asked=bool(metrics)))
     if len(found) > WIDE_LIMIT:
         facts = one_per_row(comparison, found, percent=percent)
@@ -114,7 +116,7 @@ async def rank_runs(
     result = ranking.rank_runs(found.runs, metric, direction=asked, top=max_results)
     used = [name for name in used_columns(found.search) if name != f"metrics.{metric}"]
     table = ranking_table(result, complete=found.complete, columns=columns, names=found.search.names, used=used)
-    return replace(table, hint=f"{table.hint} {where_hint(found.search)}".strip())
+    return replace(table, hint=f"{table.hint} {search_hint(found.search)}".strip())
 
 
 async def get_metric_history(

@@ -43,7 +43,7 @@ from mcp_server.tools._params import (
     Until,
 )
 from mcp_server.tools._run_record import chosen_record, run_record
-from mcp_server.tools._run_table import run_table, used_columns, where_hint
+from mcp_server.tools._run_table import run_table, search_hint, used_columns
 from mcp_server.tools._written_run import counts, written
 from mcp_server.untrusted import shown
 
@@ -91,7 +91,7 @@ async def search_runs(
         by_time=not found.search.order_by,
         names=found.search.names,
     )
-    hint = f"{found.why_empty or table.hint()} {where_hint(found.search)}".strip()
+    hint = f"{found.why_empty or table.hint()} {search_hint(found.search)}".strip()
     return Table(table.columns, table.rows, found.next_page_token, hint, resume=found.resume)
 
 

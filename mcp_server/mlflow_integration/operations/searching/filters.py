@@ -7,7 +7,7 @@ passes here still goes to MLflow, which decides.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,27 +21,20 @@ LENGTH_LIMIT: Final = 2_000
 """Characters of one filter; every clause is a SQL join, and SQLite gives up at 64 of them."""
 CLAUSE_LIMIT: Final = 30
 
-_ENTITIES: Final = {
-    "metrics": ("metric", "metrics"),
-    "params": ("param", "params", "parameter", "parameters"),
-    "tags": ("tag", "tags"),
-    "attributes": ("attribute", "attributes", "attr", "run"),
-    "datasets": ("dataset", "datasets"),
-}
-_ENTITY_BY_WORD: Final = {word: entity for entity, words in _ENTITIES.items() for word in words}
-_ATTRIBUTES: Final = frozenset(
-    {"run_id", "run_name", "status", "artifact_uri", "user_id", "start_time", "end_time", "created", "lifecycle_stage"}
-    # Those of local_clauses.py.
-    | {"duration", "experiment", "experiment_name"}
-    | {"user", "git_commit", "commit", "name", "id", "state"}
-)
-
 _TAG_OF: Final = {
-    "user": tag_names.USER, "user_id": tag_names.USER, "git_commit": tag_names.GIT_COMMIT,
-    "commit": tag_names.GIT_COMMIT, "source": tag_names.SOURCE_NAME,
-}  # fmt: skip
+    **dict.fromkeys(("user", "user_id"), tag_names.USER),
+    **dict.fromkeys(("git_commit", "commit", "git_sha"), tag_names.GIT_COMMIT),
+    "source": tag_names.SOURCE_NAME,
+    **dict.fromkeys(("parent", "parent_id", "parent_run", "parent_run_id"), tag_names.PARENT_RUN),
+}
 """Attributes of a run that MLflow keeps as tags; its own user_id is empty for runs that come over REST."""
-_SAME_ATTRIBUTE: Final = {"name": "run_name", "id": "run_id", "state": "status"}
+_SAME_ATTRIBUTE: Final = {
+    "name": "run_name",
+    "id": "run_id",
+    "state": "status",
+    **dict.fromkeys(("created", "created_at", "creation_time", "started", "started_at"), "start_time"),
+    **dict.fromkeys(("ended", "ended_at", "finished_at"), "end_time"),
+}
 _TEXT_SEARCHES: Final = {
     "contains": "%{}%", "matches": "%{}%", "startswith": "{}%", "starts": "{}%", "endswith": "%{}", "ends": "%{}",
 }  # fmt: skip
@@ -54,11 +47,56 @@ _CURLY: Final = str.maketrans("“”‘’", "\"\"''")
 _ENTITY: Final = re.compile(r"([A-Za-z]+)\s*\.\s*")
 _END_OF_CLAUSE: Final = re.compile(r"""(?:'[^']*'|"[^"]*"|`[^`]*`|(?!\s(?:and|or)\s).)*""", re.IGNORECASE | re.DOTALL)
 _BARE_VALUE: Final = re.compile(r"[^\s'\"`(),]+")
+_KEY_WORD: Final = re.compile(r"(?!(?:I?LIKE|IN|IS|NOT)\b)[\w./%@-]+", re.IGNORECASE)
+_COMPARISON: Final = re.compile(r"[<>=!]|(?:I?LIKE|IN|IS|NOT)\b", re.IGNORECASE)
 _OPEN: Final = re.compile(r"\(")
 _CLOSE: Final = re.compile(r"\)")
 _COMMA: Final = re.compile(",")
 _SIGNS: Final = (">", ">=", "<", "<=", "=", "!=")
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*")
+_NOT_FINITE: Final = {
+    "nan": "NaN",
+    **dict.fromkeys(("inf", "+inf", "infinity"), "Infinity"),
+    **dict.fromkeys(("-inf", "-infinity"), "-Infinity"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What the filters of one kind of record compare."""
+
+    entities: Mapping[str, str]
+    """By the words that stand for them."""
+    attributes: frozenset[str]
+    same: Mapping[str, str]
+    """Attributes by their other names."""
+    tag_of: Mapping[str, str]
+    """Attributes that are kept as tags."""
+    form: str
+    what_it_is: Callable[[str], str]
+    """From a name with no entity before it to a sentence about what it may be."""
+
+
+RUN_WORDS: Final = Vocabulary(
+    entities={
+        **dict.fromkeys(("metric", "metrics"), "metrics"),
+        **dict.fromkeys(("param", "params", "parameter", "parameters"), "params"),
+        **dict.fromkeys(("tag", "tags"), "tags"),
+        **dict.fromkeys(("attribute", "attributes", "attr", "run"), "attributes"),
+        **dict.fromkeys(("dataset", "datasets"), "datasets"),
+    },
+    attributes=frozenset(
+        {"run_id", "run_name", "status", "artifact_uri", "user_id", "start_time", "end_time", "lifecycle_stage"}
+        # Those of local_clauses.py.
+        | {"duration", "experiment", "experiment_name"}
+        | set(_TAG_OF)
+        | set(_SAME_ATTRIBUTE)
+    ),
+    same=_SAME_ATTRIBUTE,
+    tag_of=_TAG_OF,
+    form=FORM,
+    what_it_is=lambda name: f"Say what {name} is: metrics.{name}, params.{name} or tags.{name}",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +116,9 @@ class Clause:
         return f"{self.entity}.{key} {self.condition}"
 
 
-def parse_filter(filter_string: str, *, argument: str = "filter_string") -> tuple[Clause, ...]:
+def parse_filter(
+    filter_string: str, *, argument: str = "filter_string", words: Vocabulary = RUN_WORDS
+) -> tuple[Clause, ...]:
     """The clauses of a filter, in order; none for an empty one. `argument` is named in errors.
 
     Raises: InvalidInputError: names the clause that MLflow would refuse, and the form it takes.
@@ -89,7 +129,7 @@ def parse_filter(filter_string: str, *, argument: str = "filter_string") -> tupl
         raise InvalidInputError(f"{argument} has {len(filter_string):,} characters; at most {LENGTH_LIMIT:,}.")
     if not {"'", '"'} & set(filter_string):
         filter_string = filter_string.translate(_CURLY)
-    clauses = tuple(_FilterReader(filter_string, argument).clauses())
+    clauses = tuple(_FilterReader(filter_string, argument, words).clauses())
     if len(clauses) > CLAUSE_LIMIT:
         raise InvalidInputError(f"{argument} has {len(clauses)} clauses; at most {CLAUSE_LIMIT}.")
     return clauses
@@ -117,38 +157,50 @@ def quoted(value: str) -> str:
 class _FilterReader(Reader):
     """Reads the clauses of one filter."""
 
-    def __init__(self, text: str, argument: str) -> None:
+    def __init__(self, text: str, argument: str, words: Vocabulary) -> None:
         super().__init__(text)
         self._argument = argument
+        self._words = words
 
     def clauses(self) -> Iterator[Clause]:
-        self.start = self.at
-        yield self._clause()
-        while not self.ended:
-            if self.take_word("or"):
-                raise InvalidInputError(
-                    f"{self._argument} has an OR, which MLflow cannot answer: clauses are joined by and. "
-                    "Call once for each alternative, or use IN: params.model IN ('cnn', 'mlp')."
-                )
-            if not self.take_word("and"):
-                raise self.wrong(f"Clauses are joined by and. {FORM}" if self.starts_with(",", ";", "&") else "")
-            if self.ended:
-                raise InvalidInputError(
-                    f"{self._argument} ends with 'and'; add a clause after it, or remove it. {FORM}"
-                )
+        """Parentheses around clauses change nothing, because only `and` joins them."""
+        depth = 0
+        while True:
             self.start = self.at
+            while self.take(_OPEN):
+                depth += 1
             yield self._clause()
+            while depth and self.take(_CLOSE):
+                depth -= 1
+            if self.ended:
+                break
+            self._take_and()
+        if depth:
+            raise InvalidInputError(f"{self._argument} has a parenthesis that is not closed. {self._words.form}")
+
+    def _take_and(self) -> None:
+        if self.take_word("or"):
+            lists = ", or use IN: params.model IN ('cnn', 'mlp')" if "params" in self._words.entities else ""
+            raise InvalidInputError(
+                f"{self._argument} has an OR, which MLflow cannot answer: clauses are joined by and. "
+                f"Call once for each alternative{lists}."
+            )
+        if not self.take_word("and"):
+            form = self._words.form
+            raise self.wrong(f"Clauses are joined by and. {form}" if self.starts_with(",", ";", "&") else "")
+        if self.ended:
+            raise InvalidInputError(
+                f"{self._argument} ends with 'and'; add a clause after it, or remove it. {self._words.form}"
+            )
 
     def wrong(self, what: str, place: int | None = None) -> InvalidInputError:
         """Names the clause that is being read; `what` is the sentence that follows, else the form of a clause."""
         match = _END_OF_CLAUSE.match(self.text, self.start)
         clause = match[0].strip() if match else ""
-        said = f"{what[0].upper()}{what[1:].removesuffix('.')}." if what else FORM
+        said = f"{what[0].upper()}{what[1:].removesuffix('.')}." if what else self._words.form
         return InvalidInputError(f'{self._argument} has an invalid clause: "{shown(clause)}". {said}')
 
     def _clause(self) -> Clause:
-        if self.starts_with("("):
-            raise self.wrong("Parentheses are allowed only after IN. " + FORM)
         if self.take_word("not"):
             raise self.wrong("A clause cannot begin with NOT; use !=, NOT IN or IS NOT NULL")
         entity, key = self._name()
@@ -163,26 +215,26 @@ class _FilterReader(Reader):
         if key is None:
             raise self.wrong("")
         word = match[1] if match else ""
-        if not word and (whole := _QUALIFIED.fullmatch(key)) and whole[1].lower() in _ENTITY_BY_WORD:
+        if not word and (whole := _QUALIFIED.fullmatch(key)) and whole[1].lower() in self._words.entities:
             word, key = whole[1], whole[2]
         entity = self._entity(word, key)
-        if entity == "attributes" and key.lower() in _TAG_OF:
-            return "tags", _TAG_OF[key.lower()]
+        if entity == "attributes" and key.lower() in self._words.tag_of:
+            return "tags", self._words.tag_of[key.lower()]
         if entity == "datasets" and not word:
             key = "name"
-        return entity, _SAME_ATTRIBUTE.get(key.lower(), key) if entity == "attributes" else key
+        return entity, self._words.same.get(key.lower(), key) if entity == "attributes" else key
 
     def _entity(self, word: str, key: str) -> str:
         if not word:
-            if key.lower() in _ATTRIBUTES:
+            if key.lower() in self._words.attributes:
                 return "attributes"
-            if key.lower() in ("dataset", "datasets"):
+            if key.lower() in ("dataset", "datasets") and key.lower() in self._words.entities:
                 return "datasets"
-            name = shown(key)
-            raise self.wrong(f"Say what {name} is: metrics.{name}, params.{name} or tags.{name}")
-        entity = _ENTITY_BY_WORD.get(word.lower())
+            raise self.wrong(self._words.what_it_is(shown(key)))
+        entity = self._words.entities.get(word.lower())
         if entity is None:
-            raise self.wrong(f"'{word}' is not one of metrics, params, tags, attributes, datasets")
+            known = ", ".join(dict.fromkeys(self._words.entities.values()))
+            raise self.wrong(f"'{word}' is not one of {known}")
         return entity
 
     def _condition(self, entity: str, key: str) -> str:
@@ -192,7 +244,7 @@ class _FilterReader(Reader):
             if not self.take_word("null"):
                 raise self.wrong(f"Only NULL follows IS. For a value: {entity}.{key_text(key)} = 'value'")
             return f"IS {negated}NULL"
-        comparator = self._comparator(f"{entity}.{key_text(key)}")
+        comparator = self._comparator(entity, key)
         if comparator in ("IN", "NOT IN"):
             return f"{comparator} ({', '.join(self._list())})"
         text = self.quoted("'", '"')
@@ -201,13 +253,17 @@ class _FilterReader(Reader):
             bare = self.take(_BARE_VALUE)
             if bare is None:
                 raise self.wrong("")
-            raise self.wrong(f"Text values need quotes: {entity}.{key_text(key)} {comparator} '{shown(bare[0])}'")
+            if entity != "metrics" or bare[0].lower() not in _NOT_FINITE:
+                name = f"{entity}.{key_text(key)}"
+                raise self.wrong(f"Text values need quotes: {name} {comparator} '{shown(bare[0])}'")
+            text = bare[0]
         if number is not None and self.starts_with("%"):
             part = f"{entity}.{key_text(key)} {comparator} {float(number) / 100:g}"
             raise self.wrong(f"There is no percentage; values are compared as they were logged: {part}")
         return f"{comparator} {self._value(entity, key, comparator, text, number)}"
 
-    def _comparator(self, name: str) -> str:
+    def _comparator(self, entity: str, key: str) -> str:
+        name = f"{entity}.{key_text(key)}"
         sign = self.sign()
         if sign in _SIGNS:
             return sign
@@ -227,7 +283,15 @@ class _FilterReader(Reader):
             self.take_word("with")
             text = self.quoted("'", '"') or "part"
             raise self.wrong(f"Parts of a text are found by LIKE: {name} LIKE '{_TEXT_SEARCHES[word].format(text)}'")
+        if found and (spaced := self._spaced(f"{key} {found[0]}")):
+            raise self.wrong(f"A name with spaces stands in backticks: {entity}.`{spaced}`")
         raise self.wrong("")
+
+    def _spaced(self, key: str) -> str:
+        """The key with the words that follow it, up to a comparison; empty when there is none."""
+        while more := self.take(_KEY_WORD):
+            key += f" {more[0]}"
+        return key if self.take(_COMPARISON) else ""
 
     def _value(self, entity: str, key: str, comparator: str, text: str | None, number: str | None) -> str:
         name = f"{entity}.{key_text(key)}"
@@ -239,8 +303,11 @@ class _FilterReader(Reader):
         if comparator.endswith("LIKE") and "*" in text and "%" not in text:
             raise self.wrong(f"The wildcard is %: {name} {comparator} '{shown(text.replace('*', '%'))}'")
         if entity == "metrics":
+            if comparator in ("=", "!=") and text.strip().lower() in _NOT_FINITE:
+                return f"'{_NOT_FINITE[text.strip().lower()]}'"
             if not NUMBER.fullmatch(text.strip()):
-                raise self.wrong(f"Metrics are numbers: {name} {comparator} 0.9")
+                fitting = comparator if comparator in _SIGNS else ">="
+                raise self.wrong(f"Metrics are numbers: {name} {fitting} 0.9")
             return text.strip()
         return quoted(text)
 

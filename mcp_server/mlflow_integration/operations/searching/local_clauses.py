@@ -1,6 +1,7 @@
 """Clauses and orders that MLflow's filter grammar lacks, evaluated here over all runs that the other clauses leave.
 
-Durations, experiments by name, numeric comparisons and IN on params: https://mlflow.org/docs/latest/search-runs.
+Durations, experiments by name, params compared as numbers, metrics that are NaN or missing, and IN and NOT LIKE where
+MLflow refuses them: https://mlflow.org/docs/latest/search-runs.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
+from mcp_server.comparisons import key_text
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.searching.filters import Clause
@@ -20,7 +22,13 @@ from mcp_server.untrusted import shown
 DURATION: Final = "duration"
 EXPERIMENT_KEYS: Final = ("experiment", "experiment_name")
 
-_CONDITION: Final = re.compile(r"(?P<sign>>=|<=|!=|=|>|<|NOT IN|IN|NOT LIKE|LIKE|ILIKE)\s*(?P<value>.*)", re.DOTALL)
+_CONDITION: Final = re.compile(
+    r"(?P<sign>>=|<=|!=|=|>|<|IS NOT NULL|IS NULL|NOT IN|IN|NOT I?LIKE|LIKE|ILIKE)\s*(?P<value>.*)", re.DOTALL
+)
+_TEXT_SIGNS: Final = ("=", "!=", "LIKE", "ILIKE")
+_NULL_SIGNS: Final = ("IS NULL", "IS NOT NULL")
+_LIST_SIGNS: Final = ("IN", "NOT IN")
+_TIMES: Final = ("start_time", "end_time")
 _LIST_ITEM: Final = re.compile(r"""\s*(?:'((?:[^']|'')*)'|"((?:[^"]|"")*)"|([^\s,()'"]+))\s*(?:,|$)""")
 _SPAN: Final = re.compile(
     r"\s*(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?:(?P<unit>ms|s|sec|m|min|h|hr|hour|d|day)s?)(?![a-z])"
@@ -54,22 +62,39 @@ class LocalClause:
 def local_clause(clause: Clause) -> LocalClause | None:
     """The clause as one to evaluate here; None when MLflow evaluates it.
 
-    Raises: InvalidInputError: the value does not fit what it is compared with.
+    Raises: InvalidInputError: the value or the comparison does not fit what it is compared with.
     """
     match = _CONDITION.fullmatch(clause.condition)
     if match is None:
         return None
     sign, value = match["sign"], match["value"].strip()
-    if clause.entity == "attributes" and clause.key == DURATION:
-        return LocalClause(clause, _compare_numbers(_duration_seconds, sign, _seconds(clause, value)))
-    if clause.entity == "attributes" and clause.key in EXPERIMENT_KEYS:
-        matches = _text_test(clause, sign, value)
-        return LocalClause(clause, lambda run, names: matches(names.get(run.experiment_id, run.experiment_id)))
-    if clause.entity == "params" and sign in ("IN", "NOT IN"):
-        matches = _text_test(clause, sign, value)
-        return LocalClause(clause, lambda run, _: clause.key in run.params and matches(run.params[clause.key]))
+    return _BY_ENTITY[clause.entity](clause, sign, value)
+
+
+def _metric(clause: Clause, sign: str, value: str) -> LocalClause | None:
+    if sign in _NULL_SIGNS:
+        return LocalClause(clause, lambda run, _: (clause.key in run.metrics) is (sign == "IS NOT NULL"))
+    if sign in _LIST_SIGNS:
+        raise InvalidInputError(
+            f"filter_string has the clause {shown(str(clause))}, but metrics are compared with one number: "
+            f"metrics.{key_text(clause.key)} = 0.9. A range is two clauses."
+        )
+    if value[:1] != "'":
+        return None
+    wanted = float(value.strip("'"))  # NaN or an infinity.
+
+    def holds(run: Run, _: Mapping[str, str]) -> bool:
+        found = run.metrics.get(clause.key)
+        if found is None:
+            return False
+        return (found == wanted or (math.isnan(found) and math.isnan(wanted))) is (sign == "=")
+
+    return LocalClause(clause, holds)
+
+
+def _param(clause: Clause, sign: str, value: str) -> LocalClause | None:
     # MLflow compares params with quoted texts for equality only.
-    if clause.entity == "params" and (sign in (">", ">=", "<", "<=") or (value[:1] not in "'\"" and sign in _SIGNS)):
+    if sign in (">", ">=", "<", "<=") or (value[:1] not in "'\"" and sign in _SIGNS):
         number = _number(value.strip("'\""))
         if number is None:
             raise InvalidInputError(
@@ -77,7 +102,68 @@ def local_clause(clause: Clause) -> LocalClause | None:
                 f"number: params.{clause.key} {sign} 0.01. For text use =, !=, LIKE or IN."
             )
         return LocalClause(clause, _compare_numbers(lambda run: _number(run.params.get(clause.key, "")), sign, number))
-    return None
+    return _text_clause(clause, sign, value, lambda run: run.params.get(clause.key))
+
+
+def _tag(clause: Clause, sign: str, value: str) -> LocalClause | None:
+    return _text_clause(clause, sign, value, lambda run: run.tags.get(clause.key))
+
+
+def _attribute(clause: Clause, sign: str, value: str) -> LocalClause | None:
+    key = clause.key
+    if key == DURATION:
+        return LocalClause(clause, _compare_numbers(_duration_seconds, sign, _seconds(clause, value)))
+    if key in EXPERIMENT_KEYS:
+        matches = _text_test(clause, sign, value)
+        return LocalClause(clause, lambda run, names: matches(names.get(run.experiment_id, run.experiment_id)))
+    if key == "lifecycle_stage":
+        raise InvalidInputError("A filter does not choose deleted runs: search_runs with deleted=true lists them.")
+    if key in _TIMES:
+        if sign in _NULL_SIGNS:
+            return LocalClause(clause, lambda run, _: bool(getattr(run, key)) is (sign == "IS NOT NULL"))
+        if sign not in _SIGNS:
+            raise InvalidInputError(
+                f"filter_string has the clause {shown(str(clause))}; a time is compared by =, !=, <, <=, > or >=: "
+                f"{key} > '2026-11-20'."
+            )
+        return None
+    if key == "run_id" and sign in _LIST_SIGNS:
+        return None
+    return _text_clause(clause, sign, value, lambda run: getattr(run, key, "") or None)
+
+
+def _dataset(clause: Clause, sign: str, value: str) -> LocalClause | None:
+    if sign in _NULL_SIGNS:
+        return LocalClause(clause, lambda run, _: bool(run.datasets) is (sign == "IS NOT NULL"))
+    if sign in (*_TEXT_SIGNS, *_LIST_SIGNS):
+        return None
+    raise InvalidInputError(
+        f"filter_string has the clause {shown(str(clause))}; datasets are compared by =, !=, LIKE, ILIKE or IN."
+    )
+
+
+_BY_ENTITY: Final[Mapping[str, Callable[[Clause, str, str], LocalClause | None]]] = {
+    "metrics": _metric,
+    "params": _param,
+    "tags": _tag,
+    "attributes": _attribute,
+    "datasets": _dataset,
+}
+
+
+def _text_clause(clause: Clause, sign: str, value: str, text_of: Callable[[Run], str | None]) -> LocalClause | None:
+    """A text compared in a way that MLflow lacks. As in MLflow, only runs that have it satisfy anything but NULL."""
+    if sign in _TEXT_SIGNS or (sign in _NULL_SIGNS and clause.entity in ("params", "tags")):
+        return None
+    if sign in _NULL_SIGNS:
+        return LocalClause(clause, lambda run, _: (text_of(run) is not None) is (sign == "IS NOT NULL"))
+    matches = _text_test(clause, sign, value)
+
+    def holds(run: Run, _: Mapping[str, str]) -> bool:
+        text = text_of(run)
+        return text is not None and matches(text)
+
+    return LocalClause(clause, holds)
 
 
 def sort_key(column: str, names: Mapping[str, str]) -> Callable[[Run], Any] | None:
@@ -147,7 +233,10 @@ def _number(text: str) -> float | None:
 
 
 def _text_test(clause: Clause, sign: str, value: str) -> Callable[[str], bool]:
-    """Whether a text satisfies the condition; experiments and lists of params."""
+    """Whether a text satisfies the condition.
+
+    Raises: InvalidInputError: it is no condition on texts.
+    """
     if sign in ("IN", "NOT IN"):
         found = _LIST_ITEM.finditer(value.strip("()").strip())
         wanted = {next(filter(None, item.groups()), "").replace("''", "'") for item in found}
@@ -159,12 +248,12 @@ def _text_test(clause: Clause, sign: str, value: str) -> Callable[[str], bool]:
         return lambda other: (other == text) is (sign == "=")
     if sign.endswith("LIKE"):
         pattern = re.sub(r"[\[\]?*]", lambda found: f"[{found[0]}]", text).replace("%", "*").replace("_", "?")
-        folded = sign == "ILIKE"
+        folded = sign.endswith("ILIKE")
         return lambda other: (
             fnmatchcase(other.casefold() if folded else other, pattern.casefold() if folded else pattern)
-            is (sign != "NOT LIKE")
+            is not sign.startswith("NOT")
         )
+    also = " The experiments argument takes names as well." if clause.key in EXPERIMENT_KEYS else ""
     raise InvalidInputError(
-        f"filter_string has the clause {shown(str(clause))}; experiments are compared with =, !=, LIKE or IN. "
-        "The experiments argument takes names as well."
+        f"filter_string has the clause {shown(str(clause))}; texts are compared with =, !=, LIKE or IN.{also}"
     )

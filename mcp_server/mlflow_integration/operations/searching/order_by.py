@@ -15,6 +15,10 @@ _ENTRY = re.compile(
     r"""\s*(?P<minus>-)?(?:(?P<entity>\w+)\.)?(?P<key>`[^`]+`|"[^"]+"|\S+?)(?:(?:\s+|:)(?P<way>asc|desc)(?:ending)?)?(?:\s+nulls\s+last)?\s*""",
     re.IGNORECASE,
 )
+# A name with spaces ends where the way begins; without one, the last word may be a way that does not exist.
+_SPACED = re.compile(
+    r"\s*(?P<minus>)(?P<entity>\w+)\.(?P<key>[^\s`\"][^`\"]*?)\s+(?P<way>asc|desc)(?:ending)?\s*", re.IGNORECASE
+)
 
 
 def order_columns(entries: Sequence[str]) -> tuple[str, ...]:
@@ -36,16 +40,18 @@ def order_column(text: str) -> str:
 
     Raises: InvalidInputError: none of these.
     """
-    match = _ENTRY.fullmatch(text)
+    match = _ENTRY.fullmatch(text) or _SPACED.fullmatch(text)
     if match is None:
         raise InvalidInputError(f"order_by has an invalid entry: '{shown(text)}'. {_FORM}")
     way = _WAYS[(match["way"] or ("desc" if match["minus"] else "asc")).lower()]
     try:
         # The same words and quotes as in a filter, so the filter's parser judges them.
         value = "0" if (match["entity"] or "").lower().startswith("metric") else "''"
-        (clause,) = parse_filter(f"{match['entity'] + '.' if match['entity'] else ''}{match['key']} = {value}")
+        key = match["key"] if match["key"][0] in '`"' or " " not in match["key"] else f"`{match['key']}`"
+        (clause,) = parse_filter(f"{match['entity'] + '.' if match['entity'] else ''}{key} = {value}")
     except (InvalidInputError, ValueError):
         key = match["key"].strip('`"')
-        say = f" Say what {shown(key)} is: metrics.{shown(key)} {way}." if not match["entity"] else ""
+        name = shown(key)
+        say = "" if match["entity"] else f" Say what {name} is: metrics.{name} {way} or params.{name} {way}."
         raise InvalidInputError(f"order_by has an invalid entry: '{shown(text)}'.{say} {_FORM}") from None
     return f"{str(clause).removesuffix(f' {clause.condition}')} {way}"

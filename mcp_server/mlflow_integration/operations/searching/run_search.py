@@ -30,7 +30,13 @@ READ_HERE: Final = 3_000
 """Runs that are read to evaluate a clause or an order that MLflow lacks: three requests, some 6 MB of JSON."""
 _READ_PAGE: Final = 1_000
 NO_EXPERIMENT: Final = "MLflow holds no experiment yet; log_run creates the first."
-_TIMES: Final = ("start_time", "end_time", "created")
+STATUSES: Final = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
+"""All that MLflow knows."""
+_TIMES: Final = ("start_time", "end_time")
+_CONDITION: Final = re.compile(r"(?P<sign>[<>=!]+|(?:NOT )?(?:IN|I?LIKE))\s*(?P<value>.+)", re.DOTALL)
+_AFTER_DAY: Final = re.compile(r"> ['\"]\d{4}[-/]\d\d[-/]\d\d['\"]")
+_SHORT_HASH: Final = re.compile(r"[0-9a-fA-F]{4,39}")
+"""The beginning of a git commit, as git itself shows it; MLflow keeps 40 digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,8 @@ class Search:
     view_type: ViewType = "ACTIVE_ONLY"
     by_default: str = ""
     """The default experiment, where it was searched because none was named."""
+    after_days: tuple[str, ...] = ()
+    """Clauses as they were written that are about the time after a whole day, which some mean to include."""
 
     @property
     def ids(self) -> list[str]:
@@ -93,7 +101,8 @@ class FoundRuns:
 
 async def read_query(references: References, query: RunQuery, now_ms: int) -> Search:
     """Raises: NotFoundError: an experiment or the parent is unknown. InvalidInputError: a text cannot be read."""
-    parsed = [_readable(clause, now_ms) for clause in parse_filter(query.filter_string)]
+    written = parse_filter(query.filter_string)
+    parsed = [clause for one in written for clause in await _readable(one, references, now_ms)]
     local = tuple(found for clause in parsed if (found := local_clause(clause)) is not None)
     here = {id(one.clause) for one in local}
     clauses = [clause for clause in parsed if id(clause) not in here]
@@ -115,6 +124,11 @@ async def read_query(references: References, query: RunQuery, now_ms: int) -> Se
         sorts_here=any(sort_key(column.rpartition(" ")[0], {}) for column in order),
         view_type=query.view_type,
         by_default="" if query.experiments else references.default_experiment,
+        after_days=tuple(
+            f"{one.key} {one.condition}"
+            for one in written
+            if one.entity == "attributes" and one.key in _TIMES and _AFTER_DAY.fullmatch(one.condition)
+        ),
     )
 
 
@@ -210,20 +224,41 @@ def _any_key(column: str, names: Mapping[str, str]) -> Callable[[Run], Any]:
     return lambda run: getattr(run, key, None)
 
 
-def _readable(clause: Clause, now_ms: int) -> Clause:
-    """A clause in the words that MLflow compares with: statuses in capitals, times in milliseconds."""
-    if clause.entity != "attributes":
-        return clause
-    match = re.fullmatch(r"(?P<sign>\S+(?: IN)?)\s*(?P<value>.*)", clause.condition, re.DOTALL)
+async def _readable(clause: Clause, references: References, now_ms: int) -> tuple[Clause, ...]:
+    """A clause as those that MLflow compares with: statuses in capitals, times in milliseconds, a parent by its id.
+
+    Raises: NotFoundError, AmbiguousError: the parent. InvalidInputError: a time that cannot be read.
+    """
+    match = _CONDITION.fullmatch(clause.condition)
     if match is None:
-        return clause
+        return (clause,)
     sign, value = match["sign"], match["value"]
+    text = value[1:-1] if value[:1] in ("'", '"') else ""
+    if clause.entity == "tags" and clause.key == tag_names.PARENT_RUN and sign in ("=", "!=") and text:
+        parent = await references.run(text)
+        return (replace(clause, condition=f"{sign} {quoted(parent.run_id)}"),)
+    if clause.entity == "tags" and clause.key == tag_names.GIT_COMMIT and _SHORT_HASH.fullmatch(text):
+        like = {"=": "LIKE", "!=": "NOT LIKE"}.get(sign, "")
+        return (replace(clause, condition=f"{like} '{text.lower()}%'"),) if like else (clause,)
+    if clause.entity != "attributes":
+        return (clause,)
     if clause.key == "status":
-        return replace(clause, condition=f"{sign} {value.upper()}")
-    if clause.key in _TIMES and value[:1] in "'\"":
+        return _status_clauses(clause, sign, value.upper())
+    if clause.key in _TIMES and text:
         end = sign in ("<=", ">")
-        moment = milliseconds(value.strip("'\""), now_ms, argument=f"{clause.key} in filter_string", end=end)
-        return replace(clause, condition=f"{sign} {moment}")
+        moment = milliseconds(text, now_ms, argument=f"{clause.key} in filter_string", end=end)
+        return (replace(clause, condition=f"{sign} {moment}"),)
     if clause.key in _TIMES and re.fullmatch(r"\d{10}", value):
-        return replace(clause, condition=f"{sign} {value}000")  # Seconds; as milliseconds they were January 1970.
-    return clause
+        return (replace(clause, condition=f"{sign} {value}000"),)  # Seconds; as milliseconds they were January 1970.
+    return (clause,)
+
+
+def _status_clauses(clause: Clause, sign: str, value: str) -> tuple[Clause, ...]:
+    """A list of statuses as clauses that MLflow evaluates: it has no IN for them, but there are only a few."""
+    if sign not in ("IN", "NOT IN"):
+        return (replace(clause, condition=f"{sign} {value}"),)
+    named = re.findall(r"\w+", value)
+    if sign == "IN" and not set(named) & set(STATUSES):
+        return (replace(clause, condition=f"= '{named[0]}'"),)
+    others = [status for status in STATUSES if (status in named) is (sign == "NOT IN")]
+    return tuple(replace(clause, condition=f"!= '{status}'") for status in others)

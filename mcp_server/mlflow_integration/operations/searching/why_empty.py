@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Final
 
@@ -25,6 +25,11 @@ _SECONDS: Final = 5.0
 """Longest search for a reason; the answer that nothing was found is right without one."""
 _CLAUSES_TESTED: Final = 8
 """Clauses that are tested one by one; each costs a request."""
+_KEYED: Final[Mapping[str, Callable[[Run], Mapping[str, object]]]] = {
+    "metrics": lambda run: run.metrics,
+    "params": lambda run: run.params,
+    "tags": lambda run: run.tags,
+}
 NO_REASON: Final = "No run satisfies the filter; why was not found out in time."
 
 
@@ -53,6 +58,7 @@ class _Search:
         self._api = api
         self._ids = [place.experiment_id for place in places]
         self._names = {place.experiment_id: place.name for place in places}
+        self._deleted = len(places) == 1 and places[0].lifecycle_stage == "deleted"
         self._view_type: ViewType = view_type
         self._where = f"experiment '{shown(places[0].name)}'" if len(places) == 1 else f"the {len(places)} experiments"
 
@@ -78,7 +84,9 @@ class _Search:
         if self._view_type == "DELETED_ONLY":
             return f"There is no deleted run in {self._where}."
         deleted = await self._api.search_runs(self._ids, view_type="DELETED_ONLY", max_results=1)
-        hint = " It has deleted runs; deleted=true lists them." if deleted.items else ""
+        hint = " It has deleted runs; search_runs with deleted=true lists them." if deleted.items else ""
+        if self._deleted:
+            hint += " The experiment is deleted; update_experiment with restore=true restores it."
         return f"There is no run in {self._where}.{hint}"
 
     async def _together(self, clauses: Sequence[Clause], local: Sequence[LocalClause]) -> str:
@@ -112,7 +120,7 @@ def _text(clause: Clause) -> str:
 
 def _instead(clause: Clause, runs: Sequence[Run], looked_at: str) -> str:
     """What there is instead among the runs that were looked at; begins with a space, or is empty."""
-    if clause.condition == "IS NULL":
+    if clause.condition == "IS NULL" and clause.entity in _KEYED:
         return f" Of {looked_at}, every one has it." if all(clause.key in _values(run, clause) for run in runs) else ""
     if clause.entity == "attributes":
         return _attribute_instead(clause.key, runs, looked_at)
@@ -123,6 +131,8 @@ def _instead(clause: Clause, runs: Sequence[Run], looked_at: str) -> str:
     if clause.key not in known:
         own = [key for key in known if not key.startswith(tag_names.INTERNAL_PREFIXES)]
         word = clause.entity.removesuffix("s")
+        if clause.key.startswith(tag_names.INTERNAL_PREFIXES):
+            return f" Of {looked_at}, none has the {word} '{shown(clause.key)}'."
         near = did_you_mean(clause.key, known)
         return f" Of {looked_at}, none has the {word} '{shown(clause.key)}'.{near} {listing('They have', own)}"
     if clause.entity == "metrics":
@@ -162,7 +172,7 @@ def _moment(milliseconds: int) -> str:
 
 
 def _values(run: Run, clause: Clause) -> Mapping[str, object]:
-    return {"metrics": run.metrics, "params": run.params, "tags": run.tags}[clause.entity]
+    return _KEYED[clause.entity](run)
 
 
 def listing(lead: str, names: Sequence[str], limit: int = 10) -> str:
