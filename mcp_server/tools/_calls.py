@@ -157,8 +157,25 @@ def _explain(error: ValidationError, schema: Json) -> str:
     return f"{' '.join(problems[:PROBLEMS_NAMED])}{more} Arguments: {', '.join(valid) or 'none'}."
 
 
+_FILTERED: Final = {
+    **dict.fromkeys(("status", "state"), "status"),
+    **dict.fromkeys(("user", "author", "owner"), "user"),
+    **dict.fromkeys(("dataset", "datasets", "dataset_name"), "dataset.name"),
+    **dict.fromkeys(("parent", "parent_run", "parent_run_id"), "parent"),
+    **dict.fromkeys(("git_commit", "commit"), "git_commit"),
+    **dict.fromkeys(("name", "run", "runs", "run_name", "name_contains"), "run_name"),
+    **dict.fromkeys(("tag", "tags"), "tags.team"),
+    **dict.fromkeys(("param", "params"), "params.model"),
+}
+"""Arguments that callers give to a search for runs, and how its filter says them."""
+_EXAMPLES: Final = {"status": "FAILED", "tags.team": "vision", "params.model": "cnn"}
+
+
 def _problem(value: InvalidValue, valid: list[str]) -> str:
     if value.kind == UNKNOWN:
+        if (key := _FILTERED.get(value.name)) and {"filter_string", "experiments"} <= set(valid):
+            example = shown(value.value, 60) if isinstance(value.value, str) else _EXAMPLES.get(key, "name")
+            return f"Unknown argument '{value.name}': filter_string says it, as {key} = '{example}'."
         return f"Unknown argument '{value.name}'.{did_you_mean(value.name, valid)}"
     if value.kind == MISSING:
         return f"Argument '{value.path}' is missing."

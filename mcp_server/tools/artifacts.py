@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -14,6 +15,8 @@ from mcp_server.tools._artifact_reading import Part, read
 from mcp_server.tools._context import Artifacts
 from mcp_server.tools._params import PageToken
 
+_REGEX: Final = re.compile(r"\.\*|\\|[|^$+]")
+"""What regular expressions have and paths hardly ever."""
 PAGES_SEARCHED: Final = 10
 """Pages looked through for files that match a glob, before the answer says where to go on."""
 
@@ -53,7 +56,8 @@ async def list_artifacts(
     hint = ", ".join(f"{model.name}/ is logged model {model.model_id}" for model in models)
     if not rows:
         nothing = f"No file of {place.label} matches '{pattern}'" if pattern else f"There are no files in {place.label}"
-        hint = f"{nothing}{' so far; continue with next_page_token' if after else ''}. {hint}".strip()
+        form = " A pattern is a path with * for any text, such as *.csv." if _REGEX.search(pattern) else ""
+        hint = f"{nothing}{' so far; continue with next_page_token' if after else ''}.{form} {hint}".strip()
     return Table(["path", "size_bytes"], rows, after, hint, extra={"of": place.label})
 
 

@@ -95,11 +95,11 @@ class Artifacts:
         for one in siblings:
             if one.path == path:
                 if one.is_dir:
-                    raise InvalidInputError(
-                        f"'{path}' of {place.label} is a folder; list_artifacts shows what it holds."
-                    )
+                    raise _folder(path, place)
                 return FoundArtifact(place, one)
         if inner := await self._of_model_in_run(place, path):
+            if not inner[1]:
+                raise _folder(path, place)
             return await self.find(*inner)
         names = [one.path for one in siblings or await self.folder(place)]
         there = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
@@ -286,6 +286,10 @@ class _Walk:
             beginning = self._after[: len(parts)]
             return parts < beginning or (self._after_is_done and parts == self._after)
         return parts <= self._after
+
+
+def _folder(path: str, place: ArtifactPlace) -> InvalidInputError:
+    return InvalidInputError(f"'{path}' of {place.label} is a folder; list_artifacts shows what it holds.")
 
 
 def _part(first: int, length: int, last_bytes: int) -> str:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Final
+from urllib.parse import unquote
 
 from mcp_server.errors import AmbiguousError, InvalidInputError, MlflowToolError, NotFoundError
 from mcp_server.mlflow_integration.entities import Experiment, Run
@@ -21,6 +22,9 @@ _RUN_ID: Final = re.compile(r"[0-9a-f]{32}")
 _RUN_ID_PREFIX: Final = re.compile(r"[0-9a-f]{6,31}")
 _UNQUOTABLE: Final = re.compile(r"[\"\\]")
 _IN_QUOTES: Final = re.compile(r"""'.+'|".+"|`.+`""", re.DOTALL)
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+"""A run id with the dashes that MLflow leaves out."""
+_COMPARED_RUNS: Final = re.compile(r"[?&]runs=\[(?P<ids>[^\]]*)\]")
 _CUSTOM_RUN_ID: Final = re.compile(r"[A-Za-z0-9][\w-]{0,255}")
 
 _EXPERIMENTS_KEPT_SECONDS: Final = 30.0
@@ -58,7 +62,7 @@ class References:
             raise InvalidInputError(
                 "No experiment is named and no default is set (MLFLOW_EXPERIMENT_NAME). search_experiments lists them."
             )
-        if link := _EXPERIMENT_LINK.search(text):
+        if link := _EXPERIMENT_LINK.search(text) or _EXPERIMENT_LINK.search(unquote(text)):
             text = link["id"]
         if text.isdigit():
             try:
@@ -143,7 +147,16 @@ class References:
                 return await self._api.get_run(text)
             except InvalidInputError:
                 pass  # MLflow lets clients choose run ids; this was none of them.
-        raise _no_run(text)
+        raise await self._not_found(text)
+
+    async def _not_found(self, text: str) -> NotFoundError:
+        """The error about a run that does not exist, which says so if the text names an experiment."""
+        if any(experiment.name == text for experiment in await self.all_experiments()):
+            return NotFoundError(
+                f"No run '{shown(text)}', but an experiment has this name. rank_runs and search_runs take experiments; "
+                "summarize_experiment describes one."
+            )
+        return _no_run(text)
 
     async def _search_run(self, text: str) -> Run | None:
         if _RUN_ID_PREFIX.fullmatch(text.lower()) and (run := await self._by_prefix(text.lower())):
@@ -162,7 +175,8 @@ class References:
 
         Raises: as `run`.
         """
-        texts = list(dict.fromkeys(_run_text(reference) for reference in references))
+        each = [one for reference in references for one in _runs_of_link(reference)]
+        texts = list(dict.fromkeys(map(_run_text, each)))
         ids = [text for text in texts if _RUN_ID.fullmatch(text)]
         by_text: dict[str, Run] = {}
         if len(ids) > 1:
@@ -224,10 +238,18 @@ def _name_clauses(text: str) -> Iterator[tuple[str, Callable[[Run], bool]]]:
     yield loose, lambda run: run.run_name.casefold() == folded
 
 
+def _runs_of_link(reference: str) -> list[str]:
+    """The runs of a link to the page on which MLflow compares them; any other reference as it is."""
+    link = _COMPARED_RUNS.search(unquote(reference)) if "compare-runs" in reference else None
+    return re.findall(r"[\w-]+", link["ids"]) if link else [reference]
+
+
 def _run_text(reference: str) -> str:
     text = reference.strip()
-    if link := _RUN_LINK.search(text):
+    if link := _RUN_LINK.search(text) or _RUN_LINK.search(unquote(text)):
         return link["id"]
+    if _UUID.fullmatch(text):
+        return text.replace("-", "").lower()
     if not text:
         raise InvalidInputError("An empty text names no run. Give an id, a name or a UI link; search_runs lists them.")
     return text.lower() if re.fullmatch(r"[0-9A-Fa-f]{32}", text) else text
