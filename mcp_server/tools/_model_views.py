@@ -128,6 +128,12 @@ def alias_list(model: RegisteredModel) -> str:
     return ", ".join(f"{alias}={version}" for alias, version in sorted(model.version_by_alias.items()))
 
 
+def stage_list(model: RegisteredModel) -> str:
+    """In a cell: `Production=2, Staging=3`, each with the newest version in that stage."""
+    staged = sorted((v.stage, v.version) for v in model.latest_versions if v.stage not in ("", "None"))
+    return ", ".join(f"{stage}={version}" for stage, version in staged)
+
+
 def file_differences(labels: Sequence[str], files: Sequence[ModelFiles]) -> dict[str, Any]:
     """Signature, input example, flavors and environment, where they are not the same in all versions."""
     rows = [

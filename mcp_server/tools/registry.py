@@ -28,6 +28,7 @@ from mcp_server.tools._model_views import (
     history_table,
     lineage_facts,
     newest_version,
+    stage_list,
     version_facts,
     versions_table,
 )
@@ -71,11 +72,14 @@ async def search_models(
         page_token=cursor.page_token,
     )
     page = cursor.window(found.items, found.next_page_token, max_results)
-    rows = [[m.name, newest_version(m), alias_list(m), moment(m.last_update_time), m.description] for m in page.items]
+    rows = [
+        [m.name, newest_version(m), alias_list(m), moment(m.last_update_time), stage_list(m), m.description]
+        for m in page.items
+    ]
     hint = ""
     if not rows and not page_token:
         hint = "No registered model matches; without arguments this lists all. register_model makes one from a run."
-    columns = ["name", "latest_version", "aliases", "last_update", "description"]
+    columns = ["name", "latest_version", "aliases", "last_update", "stages", "description"]
     return Table(columns, rows, page.next_page_token, hint, resume=page.resume).without_empty(keep=4)
 
 

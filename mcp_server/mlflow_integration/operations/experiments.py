@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 import uuid
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,12 @@ from mcp_server.errors import (
 )
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Experiment, Page
-from mcp_server.mlflow_integration.operations.searching.filters import LENGTH_LIMIT, quoted
+from mcp_server.mlflow_integration.operations.searching.filters import quoted
+from mcp_server.mlflow_integration.operations.searching.record_filters import (
+    EXPERIMENTS,
+    record_filter,
+    record_order,
+)
 from mcp_server.mlflow_integration.operations.searching.references import References
 from mcp_server.mlflow_integration.operations.tag_values import writable_tags
 from mcp_server.mlflow_integration.operations.ui_address import UiAddress
@@ -51,13 +57,15 @@ class Experiments:
         page_token: str = "",
         view_type: ViewType = "ACTIVE_ONLY",
     ) -> Page[Experiment]:
-        """Experiments whose name contains a text (any case) and that a filter of MLflow's holds for."""
-        if len(filter_string) > LENGTH_LIMIT:
-            raise InvalidInputError(f"filter_string has {len(filter_string):,} characters; at most {LENGTH_LIMIT:,}.")
+        """Experiments whose name contains a text (any case) and that a filter of MLflow's holds for.
+
+        Raises: InvalidInputError: the filter or an order cannot be read.
+        """
+        asked = record_filter(filter_string, EXPERIMENTS, int(time.time() * 1_000))
         named = f"name ILIKE {quoted(f'%{name_contains}%')}" if name_contains else ""
         return await self._api.search_experiments(
-            filter_string=" AND ".join(part for part in (named, filter_string) if part),
-            order_by=order_by or ("last_update_time DESC",),
+            filter_string=" AND ".join(part for part in (named, asked) if part),
+            order_by=record_order(order_by, EXPERIMENTS) or ("last_update_time DESC",),
             max_results=max_results,
             page_token=page_token,
             view_type=view_type,

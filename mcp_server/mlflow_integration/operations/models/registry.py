@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -20,6 +21,7 @@ from mcp_server.mlflow_integration.operations.models.promotion import aliases_of
 from mcp_server.mlflow_integration.operations.models.promotion_history import STAGES, Pointer
 from mcp_server.mlflow_integration.operations.run_content import artifact_path
 from mcp_server.mlflow_integration.operations.searching.filters import quoted
+from mcp_server.mlflow_integration.operations.searching.record_filters import MODELS, record_filter, record_order
 from mcp_server.mlflow_integration.operations.searching.references import References
 from mcp_server.mlflow_integration.operations.ui_address import UiAddress
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
@@ -79,11 +81,15 @@ class Registry:
         max_results: int,
         page_token: str = "",
     ) -> Page[RegisteredModel]:
-        """Registered models whose name contains a text (any case) and that match an MLflow filter."""
+        """Registered models whose name contains a text (any case) and that match an MLflow filter.
+
+        Raises: InvalidInputError: the filter or an order cannot be read.
+        """
+        asked = record_filter(filter_string, MODELS, int(time.time() * 1_000))
         named = f"name ILIKE {quoted(f'%{name_contains}%')}" if name_contains else ""
         return await self._api.search_registered_models(
-            filter_string=" AND ".join(part for part in (named, filter_string) if part),
-            order_by=order_by,
+            filter_string=" AND ".join(part for part in (named, asked) if part),
+            order_by=record_order(order_by, MODELS),
             max_results=max_results,
             page_token=page_token,
         )
