@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from mcp_server.analysis.compare import Comparison, Difference
@@ -132,6 +132,30 @@ def _first(table: Table) -> Table:
     return Table(table.columns, table.rows[:ROWS_LIMIT], hint=hint.strip())
 
 
-def without_seeds(params: Sequence[tuple[str, str]]) -> str:
-    """The configuration of a group, as `lr=0.1, depth=3`."""
-    return pairs_text({key: short_value(value) for key, value in params if not is_seed(key)})
+def configuration_texts(
+    runs: Sequence[Run], params: Sequence[str], names: Mapping[str, str] | None = None
+) -> list[str]:
+    """Each run's configuration as `lr=0.1, depth=3`, without seeds; with the experiment and the data if they differ.
+
+    `names` are those of experiments by id.
+    """
+    known = names or {}
+    others: list[tuple[str, list[str]]] = [
+        ("experiment", [known.get(run.experiment_id, run.experiment_id) for run in runs]),
+        ("data", _data_texts(runs)),
+        ("seeds logged", [", ".join(sorted(filter(is_seed, run.params))) or "none" for run in runs]),
+    ]
+    apart = [(title, texts) for title, texts in others if len(set(texts)) > 1]
+    found: list[str] = []
+    for at, run in enumerate(runs):
+        pairs = {key: run.params[key] for key in params if key in run.params and not is_seed(key)}
+        pairs.update((title, texts[at]) for title, texts in apart)
+        found.append(pairs_text({key: short_value(value) for key, value in pairs.items()}) or "all params equal")
+    return found
+
+
+def _data_texts(runs: Sequence[Run]) -> list[str]:
+    """Names of each run's datasets, with digests only where the names do not tell the runs apart."""
+    names = [", ".join(sorted(item.name for item in run.datasets)) or "none" for run in runs]
+    whole = [", ".join(sorted(f"{item.name} {item.digest}" for item in run.datasets)) or "none" for run in runs]
+    return names if len(set(names)) == len(set(whole)) else whole

@@ -11,7 +11,7 @@ from mcp_server.analysis.sweeps.pareto import pareto_front
 from mcp_server.analysis.sweeps.repeats import is_bookkeeping, is_seed
 from mcp_server.mlflow_integration.operations.all_runs import AllRuns
 from mcp_server.rendering import Table, number
-from mcp_server.tools._comparison import without_seeds
+from mcp_server.tools._comparison import configuration_texts
 from mcp_server.tools._run_table import run_table
 
 
@@ -25,7 +25,7 @@ def ranking_table(
     rows = [[entry.rank, *row] for entry, row in zip(result.ranked, table.rows, strict=True)]
     hints: list[str] = []
     if not result.ranked:
-        hints.append("No run could be ranked; left_out says why.")
+        hints.append("No run could be ranked; left_out says why. search_runs with order_by sorts runs of any status.")
     if result.tied_beyond:
         at_least = "" if complete else "at least "
         hints.append(f"{at_least}{result.tied_beyond} more runs share the last rank.".capitalize())
@@ -48,21 +48,20 @@ def ranking_table(
 def folded_table(read: AllRuns, metric: str, *, direction: str, top: int) -> Table:
     """Configurations by the mean over their seeds. Imports scipy: call it in a thread."""
     result = rank_configurations(read.runs, metric, direction=direction, top=top)
-    differing = _differing(result)
+    names = {place.experiment_id: place.name for place in read.experiments}
+    texts = configuration_texts([entry.runs[0] for entry in result.ranked], _differing(result), names)
     rows: list[list[Any]] = []
-    for entry in result.ranked:
-        some = entry.runs[0]
-        configuration = without_seeds([(key, some.params[key]) for key in differing if key in some.params])
+    for entry, configuration in zip(result.ranked, texts, strict=True):
         rows.append(
             [
                 entry.rank,
-                configuration or "all params equal",
+                configuration,
                 entry.mean,
                 number(entry.std, 2) if entry.std is not None else "",
                 entry.n,
                 entry.left_out or "",
                 entry.against_best or "",
-                some.run_id,
+                entry.runs[0].run_id,
             ]
         )
     columns = ["rank", "configuration", f"mean of {metric}", "std", "n", "left_out", "against_rank_1", "best_run_id"]

@@ -12,7 +12,7 @@ from mcp_server.analysis.sweeps.repeats import is_bookkeeping, is_seed
 from mcp_server.analysis.sweeps.significance import CONFIDENCE, Contrast, SeedComparison, compare_seed_groups
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.rendering import Table, number
-from mcp_server.tools._comparison import without_seeds
+from mcp_server.tools._comparison import configuration_texts
 from mcp_server.tools._views import short_value
 
 CELLS: Final = 60
@@ -80,14 +80,13 @@ def _groups(runs: Sequence[Run], found: SeedComparison, labels: dict[str, str], 
     """What tells the groups apart: only params that differ between them."""
     by_id = {run.run_id: run for run in runs}
     differing = [one.key for one in params if not is_seed(one.key) and not is_bookkeeping(one.key)]
+    texts = configuration_texts([by_id[group.run_ids[0]] for group in found.groups], differing)
     rows: list[list[Any]] = []
-    for group in found.groups:
-        some = by_id[group.run_ids[0]]
-        configuration = without_seeds([(key, some.params[key]) for key in differing if key in some.params])
-        label = labels[some.run_id]
+    for group, configuration in zip(found.groups, texts, strict=True):
+        label = labels[group.run_ids[0]]
         ids = ", ".join(run_id[:10] for run_id in group.run_ids[:5])
         more = f" and {len(group.run_ids) - 5} more" if len(group.run_ids) > 5 else ""
-        rows.append([label, configuration or "all params equal", len(group.run_ids), ids + more])
+        rows.append([label, configuration, len(group.run_ids), ids + more])
     outside = [short_value(run.run_name or run.run_id) for run in runs if run.run_id not in labels]
     hint = f"Not in a group, for they did not finish with a finite value: {', '.join(outside[:10])}." if outside else ""
     return Table(["group", "configuration", "n", "runs"], rows, hint=hint)

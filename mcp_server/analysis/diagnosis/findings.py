@@ -126,9 +126,9 @@ def _overfit(shapes: dict[str, Shape]) -> Iterator[Finding]:
         if training.end - then <= max(2 * training.noise, 0.0):
             continue
         text = (
-            f"{key} is best near step {step} ({validation.value(validation.top):.4g}) and ends at "
+            f"{key} is best near step {step} (median {validation.value(validation.top):.4g}) and ends at a median of "
             f"{validation.value(validation.end):.4g}, while {partner} goes on from "
-            f"{training.value(then):.4g} to {training.value(training.end):.4g}."
+            f"{training.value(then):.4g} to {training.value(training.end):.4g}; medians are of several points."
         )
         yield Finding("overfit", "problem", text, key, step)
 
@@ -181,21 +181,22 @@ def _course(key: str, shape: Shape) -> Iterator[Finding]:
     if _lost(shape):
         best = shape.best_at
         text = (
-            f"{key} is best near step {steps[best]} ({shape.value(shape.top):.4g}) and gets worse, to "
-            f"{shape.value(shape.end):.4g}."
+            f"{key} is best near step {steps[best]} (median {shape.value(shape.top):.4g} of several points) and gets "
+            f"worse, to a median of {shape.value(shape.end):.4g}."
         )
         yield Finding("worsening", "warning", text, key, steps[best])
         return
     if not _learned(shape):
         first, last = shape.value(shape.smooth[0]), shape.value(shape.end)
-        yield Finding("no learning", "warning", f"{key} never improves: {first:.4g} at first, {last:.4g} last.", key)
+        text = f"{key} never improves: median {first:.4g} of the first points, {last:.4g} of the last."
+        yield Finding("no learning", "warning", text, key)
         return
     flat_from = _flat_from(shape)
     part = (steps[-1] - steps[flat_from]) / ((steps[-1] - steps[0]) or 1)
     if part >= SHORT_PLATEAU:
         text = (
             f"{key} has gained almost nothing since step {steps[flat_from]}, for {part:.0%} of the run: "
-            f"{shape.value(shape.smooth[flat_from]):.4g} then, {shape.value(shape.end):.4g} at the end."
+            f"median {shape.value(shape.smooth[flat_from]):.4g} then, {shape.value(shape.end):.4g} at the end."
         )
         yield Finding("plateau", "warning" if part >= LONG_PLATEAU else "note", text, key, steps[flat_from])
         return
@@ -203,7 +204,9 @@ def _course(key: str, shape: Shape) -> Iterator[Finding]:
     before = median(shape.turned[-2 * tenth : -tenth])
     recent = shape.end - before
     if recent > max(IMPROVING * total, 2 * shape.noise / math.sqrt(tenth)):
-        values = f"{shape.value(before):.4g} in the tenth before the last, {shape.value(shape.end):.4g} in the last"
+        values = (
+            f"median {shape.value(before):.4g} in the tenth before the last, {shape.value(shape.end):.4g} in the last"
+        )
         text = f"{key} still improves at the end: {values}."
         yield Finding("improving", "note", text, key, steps[-1])
 
