@@ -1,4 +1,4 @@
-"""The opt-in audit log: one line of JSON for every tool call, without what the arguments say."""
+"""The opt-in audit log: one line of JSON for every tool call, with hashes of the arguments instead of their values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mcp_server.untrusted import shown
 logger = logging.getLogger(__name__)
 
 _HASH_DIGITS: Final = 16
-"""Hexadecimal digits of an argument's SHA-256: equal arguments are seen as equal."""
+"""Hexadecimal digits of an argument's SHA-256: enough to tell which arguments were equal."""
 
 
 class AuditLog:
@@ -43,8 +43,8 @@ class AuditLog:
 
         `tracker` is the one that was called, where there are several.
         """
-        outcome = Outcome()
-        if self._descriptor is None:
+        outcome, descriptor = Outcome(), self._descriptor
+        if descriptor is None:
             yield outcome
             return
         began = time.monotonic()
@@ -58,7 +58,8 @@ class AuditLog:
                 outcome.text = "cancelled"
                 raise
             finally:
-                self._write(
+                _append(
+                    descriptor,
                     {
                         "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
                         "who": shown(who),
@@ -68,16 +69,17 @@ class AuditLog:
                         "outcome": outcome.text,
                         "seconds": round(time.monotonic() - began, 3),
                         "requests": [f"{method} {path}" for method, path in requests],
-                    }
+                    },
                 )
 
-    def _write(self, entry: Mapping[str, Any]) -> None:
-        line = redact(json.dumps(entry, separators=(",", ":"))) + "\n"
-        try:
-            # One write with O_APPEND: lines of several servers do not mix.
-            os.write(self._descriptor or 0, line.encode())
-        except OSError as error:
-            logger.error("The audit log cannot be written: %s", error.strerror)
+
+def _append(descriptor: int, entry: Mapping[str, Any]) -> None:
+    line = redact(json.dumps(entry, separators=(",", ":"))) + "\n"
+    try:
+        # One write with O_APPEND: lines of several servers do not mix.
+        os.write(descriptor, line.encode())
+    except OSError as error:
+        logger.error("The audit log cannot be written: %s", error.strerror)
 
 
 class Outcome:

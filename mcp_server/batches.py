@@ -1,4 +1,4 @@
-"""Batches of messages on one line, which revision 2025-03-26 of the protocol has and no other."""
+"""Batches of messages on one line, which only revision 2025-03-26 of the protocol has."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class _Batch:
 
 
 class Batches:
-    """Takes the server's messages to the host, and holds back the answers to a batch until all of them are there."""
+    """Sends the server's messages to the host; holds back the answers to a batch until all of them are there."""
 
     def __init__(self, sending: Sending) -> None:
         self._sending = sending
         self._batch_by_id: dict[Id, _Batch] = {}
         self.served = False
-        """Whether the revision that was agreed on has batches."""
+        """Whether the negotiated revision has batches."""
 
     async def send(self, item: SessionMessage, /) -> None:
         answer = item.message
@@ -54,7 +54,7 @@ class Batches:
             await self._sending.send(item)
 
     async def begun(self, members: list[Any]) -> list[str]:
-        """The messages of a batch, a line each. What is no message is refused among the answers."""
+        """The messages of a batch, a line each. Members that are not messages are refused among the answers."""
         batch, lines = _Batch(), list[str]()
         for member in members:
             line = json.dumps(member)
@@ -81,7 +81,7 @@ class Batches:
         if message.get("method") == "initialize":
             return Refusal(INVALID_REQUEST, "Invalid request: initialize cannot be in a batch.", (message.get("id"),))
         if "method" in message and message.get("id") in self._batch_by_id:
-            return Refusal(INVALID_REQUEST, "Invalid request: a request with this id is not answered yet.")
+            return Refusal(INVALID_REQUEST, "Invalid request: a request with this id has no answer yet.")
         return None
 
     async def _done(self, batch: _Batch, identifier: Id) -> None:

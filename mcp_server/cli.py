@@ -1,4 +1,4 @@
-"""The command line: serve (the default), check, demo."""
+"""The command line: serve (the default), check, demo, run."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from mcp_server.settings import Settings, flag_of, variable_of
 _DESCRIPTION = """\
 MLflow for AI agents, over the Model Context Protocol.
 
-Without a command it serves: an MCP host such as Claude Desktop starts it and speaks to it through
-stdin and stdout. To see what it does, run the demo.
+Without a command it serves: an MCP host such as Claude Desktop starts it and communicates with it
+over stdin and stdout. To see what it does, run the demo.
 """
 
 _EPILOG = """\
-Options take precedence over environment variables, and those over a .env file in the working folder. .env.example
-and the README list every variable. Without --tracking-uri and MLFLOW_TRACKING_URI, mlflow.db in the
-working folder is used, and if there is none, a private store in your user data folder.
+Options take precedence over environment variables, and both over a .env file in the working folder. .env.example
+and the README list every variable. Without --tracking-uri and MLFLOW_TRACKING_URI, the server uses mlflow.db
+in the working folder, or if there is none, a private store in your user data folder.
 """
 
 _COMMANDS = {
-    "serve": "Speak MCP on stdin and stdout. This is the default.",
+    "serve": "Serve MCP on stdin and stdout. This is the default.",
     "check": "Show which MLflow is used, why, whether it answers, and what it holds.",
     "demo": "Train three models and watch an agent search, compare, register and promote them, "
     "in a fresh store unless --tracking-uri is given.",
@@ -40,18 +40,18 @@ _COMMANDS = {
 }
 
 INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
+"""Exit status after Ctrl-C, as in shells."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command and ends the process with its status: 0 well, 1 not, 2 wrong command line, 130 interrupted."""
+    """Runs a command and exits with its status: 0 success, 1 failure, 2 wrong command line, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["run"]:
         # What follows belongs to the script, whose failures and exit status are its own.
         from mcp_server.commands.run_script import run_script
 
         sys.exit(run_script(given[1:]))
-    # Before anything is read: the command line itself may hold what the environment keeps secret.
+    # First of all: the command line itself may repeat a secret of the environment.
     remember_variables(os.environ)
     with redacted_output():
         status = _status(given)
@@ -74,7 +74,7 @@ def _status(given: Sequence[str]) -> int:
 
 
 def _run(command: str, settings: Settings) -> int:
-    # Each command imports what it needs: an MCP host waits for serve and for nothing else.
+    # Each command imports only what it needs: an MCP host waits while serve starts.
     if command == "demo":
         from mcp_server.commands.demo import demo
 
@@ -83,7 +83,7 @@ def _run(command: str, settings: Settings) -> int:
         from mcp_server.commands.check import check
 
         return check(settings)
-    # What is imported stays: looking through it for garbage is 7 % of the start. serve turns it on again.
+    # Imported modules stay: looking for garbage among them is 7 % of the start. serve turns collection on again.
     gc.disable()
     from mcp_server.stdio import serve
 
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _SentenceParser(argparse.ArgumentParser):
-    """Keeps the line breaks of our own text, takes no abbreviations, and answers a mistake in one sentence."""
+    """Keeps the line breaks of our own text, takes no abbreviations, and reports a mistake in one sentence."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         layout = partial(argparse.RawDescriptionHelpFormatter, max_help_position=29)

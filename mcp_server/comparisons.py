@@ -82,7 +82,7 @@ class Reader:
         return match[1].replace(mark * 2, mark)
 
     def sign(self) -> str:
-        """A comparison written with signs, such as `>=`, also where it is spelled otherwise; empty without one."""
+        """A comparison sign in its usual spelling, such as `>=` for `=>`; empty when there is none here."""
         match = self.take(_SIGN)
         return "" if match is None else _SAME_SIGN.get(match[0], match[0])
 
@@ -97,7 +97,7 @@ class Reader:
             return None
         if re.match(r"[\w.]", self.text[match.end() : match.end() + 1]):
             written = self.text[place : match.end()] + re.split(r"[^\w.]", self.text[match.end() :])[0][:EXCERPT]
-            raise self.wrong(f"'{written}' is not a number; texts and spans stand in quotes", place)
+            raise self.wrong(f"'{written}' is not a number; put texts and time spans in quotes", place)
         return match[0]
 
     def found(self) -> str:

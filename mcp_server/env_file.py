@@ -1,4 +1,4 @@
-"""The `.env` file of the working folder: read as it stands, and trusted only as far as a stranger's checkout may be."""
+"""The `.env` file of the working folder: read literally, and trusted no more than a stranger's checkout."""
 
 from __future__ import annotations
 

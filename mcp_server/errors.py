@@ -10,7 +10,7 @@ where the fact is known, answered in one place: `tools/_define.py`.
     │   ├── NotFoundError           what it names does not exist
     │   ├── AmbiguousError          what it names exists more than once
     │   └── AlreadyExistsError      what it would create is there
-    ├── PermissionDeniedError       MLflow wants other credentials (401) or refuses these (403)
+    ├── PermissionDeniedError       MLflow requires other credentials (401) or refuses these (403)
     ├── DeclinedError               a person was asked and did not agree
     ├── ConflictError               somebody else changed it meanwhile; read again, then decide
     ├── IncompleteWriteError        a write stopped half way; its text says what is and is not there
@@ -36,11 +36,11 @@ class InvalidInputError(MlflowToolError):
 
 
 class NotFoundError(InvalidInputError):
-    """Nothing answers to that id or name."""
+    """Nothing has that id or name."""
 
 
 class AmbiguousError(InvalidInputError):
-    """Several things answer to that prefix or name; the text lists them."""
+    """Several things match that prefix or name; the text lists them."""
 
 
 class AlreadyExistsError(InvalidInputError):
@@ -48,7 +48,7 @@ class AlreadyExistsError(InvalidInputError):
 
 
 class PermissionDeniedError(MlflowToolError):
-    """MLflow wants credentials, or other ones; the text names the variables, never a value."""
+    """MLflow requires credentials, or other ones; the text names the variables, never a value."""
 
 
 class DeclinedError(MlflowToolError):
@@ -85,3 +85,8 @@ class DeadlineError(TrackingServerError):
 
 class UnsupportedError(TrackingServerError):
     """This MLflow server does not have the feature; the text says which version does."""
+
+
+def internal_failure(what: str) -> str:
+    """The sentence for a failure outside this family, which is a fault of this server."""
+    return f"{what} failed inside this server; its log on stderr has the cause."

@@ -1,4 +1,4 @@
-"""The one place through which messages go to an MCP client: no secret that is known, and nothing but Unicode.
+"""The one place through which every message goes to an MCP client: known secrets and invalid Unicode are replaced.
 
 Results, errors, questions, notifications and progress pass here, whatever the transport and whoever wrote them.
 """
@@ -28,7 +28,7 @@ _STRUCTURED: Final = "structuredContent"
 
 
 async def guard_messages(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """Middleware: what goes out while a message is handled, and what answers it.
+    """Middleware: guards what is sent while a message is handled, and its answer.
 
     A lone surrogate in an answer would end the process, because no JSON frame can carry it.
     """
@@ -66,7 +66,7 @@ def guarded(value: Any, field: str = "") -> Any:
 
 
 def _schema(value: Any, field: str = "") -> Any:
-    """A schema names arguments and types, which a password may be called like; only its texts are redacted."""
+    """A schema names arguments and types, and a password may be the same word; only its texts are redacted."""
     if isinstance(value, str):
         return _text(value) if field in _SCHEMA_TEXTS else value
     if isinstance(value, dict):

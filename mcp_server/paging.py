@@ -1,6 +1,6 @@
-"""Pages that can be cut anywhere: a page token of ours is MLflow's token and a place inside the page behind it.
+"""Pages that can be cut anywhere: a page token of ours holds MLflow's token and an offset inside that page.
 
-MLflow's own tokens name only whole pages, so rows that do not fit into an answer would be lost between two of them.
+MLflow's own tokens point only to whole pages, so rows that do not fit into an answer would be lost between two of them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Cursor:
 
     @classmethod
     def read(cls, token: str, *query: object, time: int = 0) -> Cursor:
-        """The place that a token names; the beginning for an empty one. `query` are the other arguments.
+        """The place that a token stands for; the beginning for an empty one. `query` holds the other arguments.
 
         Raises: InvalidInputError: the token is not one, or belongs to other arguments.
         """

@@ -1,4 +1,4 @@
-"""What promotions must fulfil whoever asks for them, kept in a file that no call can change.
+"""The rules for promotions, in a file that no call can change: they hold whoever asks for one.
 
 policies:
   - model: churn-*                # pattern of registered model names, or a list of patterns
@@ -7,7 +7,7 @@ policies:
     gates:
       - metrics.accuracy >= 0.9
       - tags.reviewed = 'yes'
-    confirm: always               # a person agrees to every move, whatever MLFLOW_MCP_CONFIRM says
+    confirm: always               # a person confirms every move, whatever MLFLOW_MCP_CONFIRM is
     protected_tags: [reviewed]    # this server never writes these tags
     protected_metrics: true       # this server adds no metrics, params or files to runs that have ended
 """
@@ -29,7 +29,7 @@ from mcp_server.mlflow_integration.operations.models.promotion_history import Po
 from mcp_server.names import matches, same_name
 
 _VARIABLE: Final = "MLFLOW_MCP_PROMOTION_POLICY"
-_FORM: Final = "Form: policies: a list of entries with model, gates and, if wanted, alias."
+_FORM: Final = "Form: policies: a list of entries with model, gates and optionally alias."
 
 
 def _list(value: object) -> object:
@@ -88,7 +88,7 @@ class Rule(BaseModel):
 
     @property
     def guards(self) -> bool:
-        """Whether it says how an alias may move."""
+        """Whether it restricts how an alias may move."""
         return bool(self.gates or self.confirm)
 
     def remember_line(self, line: int) -> None:
@@ -99,7 +99,7 @@ class Rule(BaseModel):
         return any(matches(model, pattern) for pattern in self.model)
 
     def covers(self, pointer: Pointer) -> bool:
-        """Whether it is about an alias or a stage."""
+        """Whether it applies to this alias or stage."""
         if self.stages is not None:
             patterns = self.stages if pointer.stage else self.alias
             return any(matches(pointer.name, pattern) for pattern in patterns)
@@ -127,7 +127,7 @@ class PromotionPolicy(BaseModel):
         return bool(self._comparing(model, pointer))
 
     def need_unguarded(self, model: str, pointer: Pointer, doing: str) -> None:
-        """Raises: InvalidInputError: a rule is about this alias or stage; `doing` names what would get around it."""
+        """Raises: InvalidInputError: a rule applies to this alias or stage; `doing` names what would get around it."""
         if rules := self._guards(model, pointer) or self._comparing(model, pointer):
             raise InvalidInputError(
                 f"{doing} is refused: the promotion policy guards the {pointer} of '{model}' ({rules[0].place}). "
@@ -139,7 +139,7 @@ class PromotionPolicy(BaseModel):
         return any(matches(tag, pattern) for rule in self.policies for pattern in rule.protected_tags)
 
     def copies_need_person(self, model: str) -> bool:
-        """Whether only a person may let a version of this model in from another MLflow."""
+        """Whether only a person may approve copying a version of this model from another MLflow."""
         return any(rule.confirm for rule in self.policies if rule.is_for(model))
 
     def need_unprotected(self, tags: Iterable[str]) -> None:
@@ -211,7 +211,7 @@ def _problem(problem: InvalidValue) -> str:
     fields = [part for part in problem.place if not part.isdigit()]
     if problem.kind == UNKNOWN:
         known = PromotionPolicy.model_fields if len(fields) == 1 else Rule.model_fields
-        return f"'{fields[-1]}' is none of {', '.join(known)}"
+        return f"'{fields[-1]}' is not one of {', '.join(known)}"
     if problem.kind == MISSING:
         return f"an entry needs {fields[-1]}"
     if problem.kind in ("model_type", "model_attributes_type"):
@@ -225,7 +225,7 @@ def _need_single_fields(node: Any, path: Path) -> None:
         seen: set[str] = set()
         for key, value in node.value:
             if str(key.value) in seen:
-                raise _wrong(path, key, f"'{key.value}' is there twice")
+                raise _wrong(path, key, f"'{key.value}' appears twice")
             seen.add(str(key.value))
             _need_single_fields(value, path)
     elif getattr(node, "id", "") == "sequence":

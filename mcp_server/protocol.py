@@ -1,4 +1,4 @@
-"""What the protocol asks of a server where the SDK answers otherwise: unknown names, capabilities, texts."""
+"""What the protocol requires where the SDK answers differently: unknown names, capabilities, error texts."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import INTERNAL_ERROR, INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequiredResult
 
 from mcp_server.audit import AuditLog
-from mcp_server.errors import InvalidInputError, MlflowToolError, NotFoundError
+from mcp_server.errors import InvalidInputError, MlflowToolError, NotFoundError, internal_failure
 from mcp_server.suggestions import did_you_mean
-from mcp_server.tools._deadline import deadline
+from mcp_server.tools._context import MODERN, caller_of
+from mcp_server.tools._deadline import deadline, too_slow
 from mcp_server.trackers import ServerContext
 from mcp_server.untrusted import clean, sentence, shown
 
@@ -25,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 RESOURCE_NOT_FOUND: Final = -32002
 """Code of an unknown resource until 2025-11-25; since 2026-07-28 it is INVALID_PARAMS."""
-_MODERN: Final = "2026-07-28"
 
 
 class ProtocolServer(MCPServer[ServerContext]):
@@ -34,7 +34,7 @@ class ProtocolServer(MCPServer[ServerContext]):
     def configure(
         self, tools: ToolManager, *, timeout_seconds: float, missing_tools: Mapping[str, str], audit: AuditLog
     ) -> None:
-        """Takes the tools, the deadline of prompts and resources, why a tool is not offered, and the audit log."""
+        """Sets the tools, the deadline of prompts and resources, the reasons why tools are missing, and the audit log."""
         self._tool_manager = tools
         self._audit = audit
         self._timeout_seconds = timeout_seconds
@@ -46,9 +46,11 @@ class ProtocolServer(MCPServer[ServerContext]):
         """Raises: MCPError: there is no such tool."""
         if self._tool_manager.get_tool(name) is None:
             known = [tool.name for tool in self._tool_manager.list_tools()]
-            reason = self._missing_tools.get(name) or did_you_mean(name, known).strip() or "tools/list has every tool."
+            near = did_you_mean(name, known).strip() or "tools/list lists every tool."
+            reason = self._missing_tools.get(name, near)
             raise MCPError(INVALID_PARAMS, f"Unknown tool '{shown(name)}'. {reason}")
-        with self._audit.call(_who(context), name, arguments, _tracker(context)) as outcome:
+        who = caller_of(context) if context else ""
+        with self._audit.call(who, name, arguments, _tracker(context)) as outcome:
             result = await super().call_tool(name, arguments, context)
             if isinstance(result, InputRequiredResult):
                 outcome.text = "asked"
@@ -60,7 +62,7 @@ class ProtocolServer(MCPServer[ServerContext]):
         """Raises: MCPError: there is no such prompt, its arguments are wrong, or MLflow did not answer."""
         prompts = {prompt.name: prompt for prompt in self._prompt_manager.list_prompts()}
         if name not in prompts:
-            near = did_you_mean(name, prompts).strip() or "prompts/list has every prompt."
+            near = did_you_mean(name, prompts).strip() or "prompts/list lists every prompt."
             raise MCPError(INVALID_PARAMS, f"Unknown prompt '{shown(name)}'. {near}")
         declared = {argument.name: argument for argument in prompts[name].arguments or ()}
         if unknown := sorted(set(arguments or {}) - set(declared)):
@@ -76,7 +78,7 @@ class ProtocolServer(MCPServer[ServerContext]):
 
     async def read_resource(self, uri: Any, context: Context[ServerContext, Any] | None = None) -> Any:
         """Raises: MCPError: there is no such resource, or MLflow did not answer."""
-        modern = context is None or (context.protocol_version or "") >= _MODERN
+        modern = context is None or (context.protocol_version or "") >= MODERN
         try:
             with deadline(self._timeout_seconds):
                 return await super().read_resource(uri, context)
@@ -107,15 +109,9 @@ class ProtocolServer(MCPServer[ServerContext]):
                 code = INVALID_PARAMS if isinstance(cause, InvalidInputError) else INTERNAL_ERROR
                 return MCPError(code, sentence(str(cause)))
             if isinstance(cause, TimeoutError):
-                limit = f"{self._timeout_seconds:g} s and was given up (MLFLOW_MCP_TIMEOUT_SECONDS)"
-                return MCPError(INTERNAL_ERROR, f"{what} took longer than {limit}.")
+                return MCPError(INTERNAL_ERROR, too_slow(what, self._timeout_seconds))
         logger.error("%s failed", what, exc_info=error)
-        return MCPError(INTERNAL_ERROR, f"{what} failed inside this server; its log on stderr says why.")
-
-
-def _who(context: Context[ServerContext, Any] | None) -> str:
-    client = context.request_context.session.client_params if context else None
-    return f"{client.client_info.name} {client.client_info.version}" if client else ""
+        return MCPError(INTERNAL_ERROR, internal_failure(what))
 
 
 def _tracker(context: Context[ServerContext, Any] | None) -> str:

@@ -1,7 +1,7 @@
-"""The secrets that this process knows, taken out of every text that leaves it.
+"""Masks the secrets that this process knows in every text that leaves it.
 
-A safety net below the rule that no text is made of one. `outgoing` applies it to what goes to an MCP client, `remember`
-to every log record, the commands to what they print. Standard library only.
+A safety net: no text should hold one in the first place. `outgoing` applies it to what goes to an MCP client,
+`remember` to every log record, the commands to what they print. Standard library only.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ MASK: Final = "***"
 _SHORTEST: Final = 4
 """Characters; shorter ones are parts of words. They are still found as `user:password`, encoded."""
 _LONG: Final = 10
-"""Characters from which on a secret is found inside a word as well."""
+"""Characters; a secret of this length or longer is also found inside a word."""
 _CUT: Final = 20
-"""Characters from which on the beginning of a secret is found too: tables and sentences cut long values."""
+"""Characters; of a secret of this length or longer the beginning is found too: tables and sentences cut long values."""
 _BEGINNING: Final = 12
 """Characters of such a beginning."""
 _SHORTEST_OF_ENVIRONMENT: Final = 8
-"""Characters of a variable that only its name makes a secret; `TOKENIZERS=true` is none."""
+"""Characters of a value that only its variable's name marks as a secret; that of `TOKENIZERS=true` is none."""
 
 _SECRET_PARAMETER: Final = re.compile(r"(?i)pass|pwd|secret|token|key|credential|signature|^sig$")
 _SECRET_VARIABLE: Final = re.compile(
@@ -204,7 +204,7 @@ class RedactedStream:
 
 @contextmanager
 def redacted_output() -> Generator[None]:
-    """What this process prints, tracebacks included, is without known secrets for a while."""
+    """Masks known secrets in what this process prints inside the block, tracebacks included."""
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (cast("TextIO", RedactedStream(stream)) for stream in streams)
     try:

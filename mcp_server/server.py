@@ -60,8 +60,9 @@ LIST_LIFETIME_MS: Final = 3_600_000
 
 
 def build_server(over: Engine | Trackers) -> ProtocolServer:
-    """A server over an engine, or over several trackers, configured by the settings of the engine or of the default
-    tracker. Closing what it is over is the caller's part.
+    """A server over an engine or over several trackers, with the settings of the engine or of the default tracker.
+
+    The caller closes them.
 
     Raises: SettingsError: a toolset is unknown, or the promotion policy cannot be read.
     """

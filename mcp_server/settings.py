@@ -1,8 +1,8 @@
 """All configuration, read once: flags first, then environment variables, then `.env` in the working folder.
 
-`.env` may come with somebody else's files, so it sets nothing that safety rests on, and an address in it gets no
-credentials of the environment. MLflow's own variables keep MLflow's names; ours begin with `MLFLOW_MCP_`. The table
-in README.md and `.env.example` are held against this class by tests.
+`.env` may come with somebody else's files, so it cannot set anything that safety depends on, and an address in it gets
+no credentials of the environment. MLflow's own variables keep MLflow's names; ours begin with `MLFLOW_MCP_`. Tests
+compare the table in README.md and `.env.example` with this class.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Source = Literal["flag", "environment", "env_file", "default"]
 
 
 def _page_address(text: str) -> str:
-    """Without the part that a link copied from MLflow's UI has behind the address."""
+    """The address without what follows it in a link copied from MLflow's UI."""
     address = text.partition("#")[0].rstrip("/")
     if address and not re.fullmatch(r"https?://[^\s/@?]+[^\s@?]*", address, re.IGNORECASE):
         raise ValueError("expected an address such as https://mlflow.example.com, without a user name")
@@ -64,7 +64,7 @@ PathList = Annotated[tuple[Path, ...], _split(os.pathsep)]
 
 
 class Settings(BaseModel):
-    """What the server was told. Frozen: nothing changes while it runs. `load` reads the environment and `.env`."""
+    """The configuration of the server. Frozen: nothing changes while it runs. `load` reads the environment and `.env`."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, hide_input_in_errors=True)
 
@@ -75,19 +75,21 @@ class Settings(BaseModel):
         "sqlite:///mlflow.db. Empty: a store in the working folder, else a private one.",
     )
     registry_uri: str = Field(
-        "", validation_alias="MLFLOW_REGISTRY_URI", description="Model registry, if it is elsewhere. Empty: the same."
+        "",
+        validation_alias="MLFLOW_REGISTRY_URI",
+        description="Model registry, if it is on another server. Empty: the same.",
     )
     ui_url: PageAddress = Field(
         "",
         validation_alias="MLFLOW_MCP_UI_URL",
         json_schema_extra=SAFETY,
-        description="Address of MLflow's UI in links, if people open it at another address than the tracking URI. "
+        description="Address of MLflow's UI for links, if people open it at a different address than the tracking URI. "
         "Empty: the tracking server's.",
     )
     experiment_name: str = Field(
         "",
         validation_alias="MLFLOW_EXPERIMENT_NAME",
-        description="Experiment used when a call names none. Empty: searches look in all; calls that log name one.",
+        description="Default experiment of a call. Empty: searches cover all, and calls that log must name one.",
     )
     artifact_location: str = Field(
         "",
@@ -103,8 +105,8 @@ class Settings(BaseModel):
         "",
         validation_alias="MLFLOW_MCP_TRACKERS",
         json_schema_extra=SAFETY,
-        description="Several MLflow servers at once, as name=address pairs separated by commas; tools then take a "
-        "tracker. Empty: one.",
+        description="Several MLflow servers at once, as name=address pairs separated by commas; tools then get an "
+        "argument tracker. Empty: one server.",
     )
     username: str = Field("", validation_alias="MLFLOW_TRACKING_USERNAME", description="User name for basic auth.")
     password: SecretStr = Field(
@@ -115,7 +117,9 @@ class Settings(BaseModel):
         validation_alias="MLFLOW_TRACKING_TOKEN",
         description="Bearer token; used when no user name is set.",
     )
-    workspace: str = Field("", validation_alias="MLFLOW_WORKSPACE", description="Workspace on servers that have them.")
+    workspace: str = Field(
+        "", validation_alias="MLFLOW_WORKSPACE", description="Workspace, on servers that have workspaces."
+    )
     insecure_tls: bool = Field(
         False,
         validation_alias="MLFLOW_TRACKING_INSECURE_TLS",
@@ -135,25 +139,25 @@ class Settings(BaseModel):
         description="Client certificate with its key (PEM).",
     )
     read_only: bool = Field(
-        False, validation_alias="MLFLOW_MCP_READ_ONLY", description="true: no tool that writes or deletes exists."
+        False, validation_alias="MLFLOW_MCP_READ_ONLY", description="true: offer no tool that writes or deletes."
     )
     toolsets: CommaList = Field(
         (),
         validation_alias="MLFLOW_MCP_TOOLSETS",
-        description="Toolsets to offer, separated by commas; `all` for every one. Empty: the default set.",
+        description="Toolsets to offer, separated by commas. Empty or `all`: every one.",
     )
     confirm: Literal["auto", "always", "never"] = Field(
         "auto",
         validation_alias="MLFLOW_MCP_CONFIRM",
         json_schema_extra=SAFETY,
-        description="Who agrees to deletions and to moving an alias that has a version. auto: a person where the host "
-        "can ask, else the agent repeats the exact name; always: only a person; never: nobody is asked.",
+        description="Who confirms deletions and moving an alias that is in use. auto: a person if the host can ask "
+        "one, otherwise the agent repeats the exact name; always: only a person; never: nobody.",
     )
     promotion_policy: Path | None = Field(
         None,
         validation_alias="MLFLOW_MCP_PROMOTION_POLICY",
         json_schema_extra=SAFETY,
-        description="YAML file with gates that promotions must pass and no call can lower. Empty: none.",
+        description="YAML file with gates that promotions must pass and that no call can weaken. Empty: none.",
     )
     allowed_folders: PathList = Field(
         (),
@@ -190,7 +194,7 @@ class Settings(BaseModel):
         "arguments, outcome, requests to MLflow. Empty: none.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "WARNING", validation_alias="MLFLOW_MCP_LOG_LEVEL", description="Least severe messages that go to stderr."
+        "WARNING", validation_alias="MLFLOW_MCP_LOG_LEVEL", description="Lowest level of messages written to stderr."
     )
 
     _sources: dict[str, Source] = PrivateAttr(default_factory=dict)
@@ -220,13 +224,14 @@ class Settings(BaseModel):
             settings = cls.model_validate({**values, **given})
         except ValidationError as error:
             raise SettingsError(_explain(error)) from None
-        settings._remember_secrets()
+        settings.remember_secrets()
         settings._sources = dict(sources)
         of_trackers = [variable for variable in file if variable.startswith(TRACKER_PREFIX)]
         settings._ignored = (*ignored.values(), *(f"{name} in .env is ignored." for name in of_trackers))
         return settings
 
-    def _remember_secrets(self) -> None:
+    def remember_secrets(self) -> None:
+        """Redacts them from now on, also those that are never sent, such as a password without a user name."""
         for uri in (self.tracking_uri, self.registry_uri):
             remember_login(uri)
         remember(self.token.get_secret_value().strip())
@@ -280,7 +285,7 @@ class Settings(BaseModel):
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """What was set and does not count, a sentence each."""
+        """A sentence for each value that was set but is ignored."""
         return self._ignored
 
 
@@ -309,7 +314,7 @@ def _sources(flags: Mapping[str, Any], environment: Mapping[str, str], file: Map
 
 
 def _untrusted(sources: Mapping[str, Source], file: Mapping[str, str]) -> dict[str, str]:
-    """By field, why its value does not count."""
+    """By field, why its value is ignored."""
     ignored: dict[str, str] = {}
     if sources["trackers"] in ("environment", "flag"):
         for name in _REPLACED_BY_TRACKERS:

@@ -1,4 +1,4 @@
-"""Messages of the host, line by line from stdin. A line that is no message is answered at once and goes no further."""
+"""Messages of the host, line by line from stdin. A line that is not a message is answered with an error at once."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from mcp_server.untrusted import shown
 logger = logging.getLogger(__name__)
 
 LINE_LIMIT: Final = 16 * 2**20
-"""Bytes of one message, enough for a run with many inline artifacts; of a longer one only the start is kept."""
+"""Bytes of one message, enough for a run with many inline artifacts; only the start of a longer one is kept."""
 ID_SEARCH: Final = 65_536
-"""Bytes at the start of an unreadable line in which its id is looked for."""
+"""Bytes at the start of an unreadable line that are searched for its id."""
 _CHUNK: Final = 65_536
 
 Id = str | int | None
@@ -38,7 +38,7 @@ Id = str | int | None
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a line is no message, and the ids of the requests in it; None where no id can be read."""
+    """Why a line is not a message, and the ids of the requests in it; None where no id can be read."""
 
     code: int
     message: str
@@ -58,7 +58,7 @@ class StdinLines:
         self.replies: Any = None
         """The stream on which refused lines are answered; set before the first line is read."""
         self.batches: Any = None
-        """Where the answers to batches are gathered; set likewise."""
+        """Where the answers to batches are collected; set at the same time."""
 
     async def __aiter__(self) -> AsyncIterator[str]:
         async for line, complete in self._lines():
@@ -78,7 +78,7 @@ class StdinLines:
                 await self.replies.send(SessionMessage(reply))
 
     async def _lines(self) -> AsyncIterator[tuple[bytes, bool]]:
-        """Each line with whether it is complete; of one that is too long, the start."""
+        """Each line, and whether it is complete; only the start of a line that is too long."""
         line, complete = bytearray(), True
         while chunk := await anyio.to_thread.run_sync(os.read, self._descriptor, _CHUNK, abandon_on_cancel=True):
             *ended, rest = chunk.split(b"\n")
@@ -97,7 +97,10 @@ class StdinLines:
 
 
 def claim_stdin() -> int:
-    """A descriptor of its own for stdin, which then reads as empty: no child process takes a message of the host."""
+    """Moves stdin to a new descriptor and leaves an empty one in its place: no child process reads the host's messages.
+
+    Returns: the new descriptor.
+    """
     descriptor = os.dup(sys.stdin.fileno())
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, sys.stdin.fileno())
@@ -110,7 +113,7 @@ def claim_stdin() -> int:
 
 
 def refusal_of(line: bytes) -> Refusal | None:
-    """Why a line is no JSON-RPC message; None when it is one."""
+    """Why a line is not a JSON-RPC message; None when it is one."""
     try:
         message = jsonrpc_message_adapter.validate_json(line, by_name=False)
     except ValidationError as error:
@@ -118,7 +121,7 @@ def refusal_of(line: bytes) -> Refusal | None:
             return Refusal(PARSE_ERROR, "Parse error: this line is not valid JSON.", (id_in(line),))
         return _not_a_message(_read(line))
     if isinstance(message, JSONRPCNotification) and b'"id"' in line and "id" in (_read(line) or {}):
-        return Refusal(INVALID_REQUEST, "Invalid request: an id is a text or a whole number.")
+        return Refusal(INVALID_REQUEST, "Invalid request: an id must be a string or an integer.")
     return None
 
 
@@ -129,19 +132,20 @@ def _not_a_message(value: Any) -> Refusal:
         wrong = "only revision 2025-03-26 has batches; send one message per line" if value else "the batch is empty"
         return Refusal(INVALID_REQUEST, f"Invalid request: {wrong}.", ids or (None,))
     if not isinstance(value, dict):
-        return Refusal(INVALID_REQUEST, "Invalid request: a message is a JSON object.")
+        return Refusal(INVALID_REQUEST, "Invalid request: a message must be a JSON object.")
     message = cast("dict[str, Any]", value)
     if message.get("jsonrpc") != "2.0":
         wrong = 'jsonrpc is not "2.0"'
     elif "result" in message or "error" in message:
-        # An answer to a question of this server; its id is none of the host's.
-        return Refusal(INVALID_REQUEST, "Invalid response: result and error are objects, and the id is the request's.")
+        # A response to a request of this server; its id is not one of the host's.
+        wrong = "result and error must be objects, and the id must be that of the request"
+        return Refusal(INVALID_REQUEST, f"Invalid response: {wrong}.")
     elif not isinstance(message.get("method"), str):
-        wrong = "method is missing" if "method" not in message else "method is not a text"
+        wrong = "method is missing" if "method" not in message else "method is not a string"
     elif "params" in message and not isinstance(message["params"], dict):
         wrong = "params is not an object"
     else:
-        wrong = "the message has another form than the protocol's"
+        wrong = "the message does not have a form that the protocol defines"
     return Refusal(INVALID_REQUEST, f"Invalid request: {wrong}.", (_id(message),))
 
 

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import Final, NoReturn, cast
 
 import anyio
 from mcp.server.stdio import stdio_server
@@ -27,8 +27,8 @@ _GRACE_SECONDS: Final = 2.7
 """Time for running calls to finish once the server is told to end; then the process ends in any case."""
 
 
-def serve(settings: Settings) -> int:
-    """Serves until stdin ends or a signal comes. Does not return in the end: the process exits from here.
+def serve(settings: Settings) -> NoReturn:
+    """Serves until stdin ends or a signal comes, then ends the process.
 
     Raises: SettingsError: before anything is served.
     """
@@ -53,7 +53,6 @@ def serve(settings: Settings) -> int:
         if not _nobody_reads(error):
             raise
     _end(trackers)
-    return 0
 
 
 async def _serve_stdio(server: ProtocolServer) -> None:
@@ -74,11 +73,11 @@ async def _end_at_signal(scope: anyio.CancelScope, trackers: Trackers) -> None:
 
 
 def _end_when_nobody_reads(trackers: Trackers) -> None:
-    """Ends the process when the host closes our stdout. A reader of stdin that is blocked would never notice."""
+    """Ends the process when the host closes our stdout, which a blocked read of stdin would never notice."""
     if not hasattr(select, "poll"):  # Windows; there the next answer fails, and the end of stdin follows.
         return
     watched = select.poll()
-    # No event is asked for, so the only ones that come are that the other end is gone.
+    # No events are requested, so poll reports only that the other end is gone.
     watched.register(os.dup(sys.stdout.fileno()), 0)
 
     def wait() -> None:
@@ -94,7 +93,7 @@ def _end_soon(trackers: Trackers) -> None:
     timer.start()
 
 
-def _end(trackers: Trackers) -> None:
+def _end(trackers: Trackers) -> NoReturn:
     """Ends the process now. A thread inside MLflow cannot be stopped, and a host does not wait for it."""
     trackers.close()
     logging.shutdown()
@@ -102,7 +101,7 @@ def _end(trackers: Trackers) -> None:
 
 
 def _nobody_reads(error: BaseException) -> bool:
-    """Whether this is only the host having gone away: a broken pipe, or Ctrl-C."""
+    """Whether this only means that the host is gone: a broken pipe, or Ctrl-C."""
     # An exception group, which Python 3.10 has only from a package.
     if inner := cast("Sequence[BaseException]", getattr(error, "exceptions", ())):
         return all(map(_nobody_reads, inner))

@@ -15,15 +15,15 @@ from mcp.types import CallToolResult, EmptyResult, SubscribeRequestParams, Unsub
 from mcp_server import resource_uris as uris
 from mcp_server.trackers import ServerContext
 
-_VERSION_TOOLS: Final = ("version", "previous_version")
+_VERSION_KEYS: Final = ("version", "previous_version")
 
 
 class Announcements:
-    """Who wants to know of which resource, and telling them after a tool wrote."""
+    """Which clients subscribed to which resources; notifies them after a tool wrote."""
 
     def __init__(self, writers: frozenset[str]) -> None:
         self.bus = InMemorySubscriptionBus()
-        """Of clients since protocol 2026-07-28."""
+        """For clients of protocol 2026-07-28 and later."""
         self._writers = writers
         self._wanted: WeakKeyDictionary[Connection, set[str]] = WeakKeyDictionary()
         """URIs by the connection of an earlier client; gone with it."""
@@ -64,7 +64,7 @@ def _connection(ctx: ServerRequestContext[Any, Any]) -> Connection:
 def changed(params: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[str]:
     """URIs of the resources that a call changed, by the ids in its answer and the model in its arguments.
 
-    None for a call that was refused: its arguments may hold anything.
+    Yields nothing for a call that was refused: its arguments may hold anything.
     """
     if not answer:
         return
@@ -83,7 +83,7 @@ def changed(params: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[st
     name = answer.get("name") or arguments.get("name")
     if name and (answer.get("version") or "model" in str(params.get("name"))):
         yield uris.model_uri(str(name))
-        yield from (uris.model_version_uri(str(name), str(answer[key])) for key in _VERSION_TOOLS if answer.get(key))
+        yield from (uris.model_version_uri(str(name), str(answer[key])) for key in _VERSION_KEYS if answer.get(key))
 
 
 def _structured(result: HandlerResult) -> Mapping[str, Any]:

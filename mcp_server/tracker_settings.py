@@ -1,7 +1,7 @@
 """Several trackers: the settings of each, so that no address gets what was set for another.
 
-`MLFLOW_MCP_TRACKERS` names them. A tracker's own settings are variables of the environment that begin with
-`MLFLOW_MCP_TRACKER_<NAME>_`. What says who one is at MLflow goes by its general variable to the default tracker only.
+`MLFLOW_MCP_TRACKERS` lists them. A tracker's own settings are environment variables that begin with
+`MLFLOW_MCP_TRACKER_<NAME>_`. The general variables for credentials apply to the default tracker only.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ OF_ONE_SERVER: Final = (
     *("workspace", "insecure_tls", "server_cert_path", "client_cert_path"),
     *("registry_uri", "ui_url", "artifact_location", "experiment_name"),
 )
-"""Fields that mean one MLflow: the general variable is for the default tracker."""
+"""Fields that belong to one MLflow: their general variables apply to the default tracker only."""
 OF_ALL: Final = ("read_only", "confirm", "promotion_policy")
-"""Fields whose general variable is for every tracker that has none of its own; a general read-only is for all."""
+"""Fields whose general variables apply to every tracker without its own; a general read-only applies to all."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,29}")
 _RESERVED: Final = ("server", "experiments", "runs", "models")
-"""First parts of resource URIs, in whose place the name of a tracker stands."""
+"""First parts of resource URIs; with several trackers, a tracker's name comes first."""
 _FORM: Final = "Form: MLFLOW_MCP_TRACKERS=dev=http://localhost:5000,prod=https://mlflow.example.com"
 
 
@@ -68,11 +68,12 @@ def _uris(text: str) -> dict[str, str]:
             )
         if not _NAME.fullmatch(name) or name in _RESERVED:
             raise SettingsError(
-                f"Entry {number} of MLFLOW_MCP_TRACKERS has a name that cannot be used. A name has at most 30 small "
-                f"letters, digits and hyphens, begins with a letter, and is none of {', '.join(_RESERVED)}. {_FORM}"
+                f"Entry {number} of MLFLOW_MCP_TRACKERS has a name that cannot be used. A name has at most 30 "
+                "lower-case letters, digits and hyphens, begins with a letter, and is not one of "
+                f"{', '.join(_RESERVED)}. {_FORM}"
             )
         if name in uris:
-            raise SettingsError(f"MLFLOW_MCP_TRACKERS names '{name}' twice.")
+            raise SettingsError(f"MLFLOW_MCP_TRACKERS lists '{name}' twice.")
         uris[name] = uri
     return uris
 
@@ -88,7 +89,7 @@ def _own_values(names: list[str]) -> dict[str, dict[str, str]]:
         if not variable.upper().startswith(TRACKER_PREFIX) or not value:
             continue
         if variable.upper() not in known:
-            trackers = f"MLFLOW_MCP_TRACKERS names {', '.join(names)}" if names else "MLFLOW_MCP_TRACKERS is not set"
+            trackers = f"MLFLOW_MCP_TRACKERS lists {', '.join(names)}" if names else "MLFLOW_MCP_TRACKERS is not set"
             raise SettingsError(
                 f"{variable} sets nothing: {trackers}.{did_you_mean(variable, list(known))} "
                 f"Form: {own_variable('prod', 'token')}"
@@ -119,8 +120,8 @@ def _default(tracking_uri: str, uris: Mapping[str, str]) -> str:
         if uri.rstrip("/") == wanted.rstrip("/"):
             return name
     raise SettingsError(
-        "MLFLOW_TRACKING_URI is the address of none of the trackers in MLFLOW_MCP_TRACKERS. Add it there, or unset it: "
-        "then the first tracker is the default."
+        "MLFLOW_TRACKING_URI is not the address of any tracker in MLFLOW_MCP_TRACKERS. Add it there, or unset it to "
+        "make the first tracker the default."
     )
 
 
@@ -128,7 +129,7 @@ def _settings_of(settings: Settings, name: str, uri: str, own: Mapping[str, str]
     is_mock = uri == MOCK
     values: dict[str, Any] = {"trackers": "", "tracking_uri": "" if is_mock else uri, "mock_mode": is_mock}
     foreign = OF_ONE_SERVER if not is_default else LOGIN if own.keys() & set(LOGIN) else ()
-    # A token of its own beside the general user name would be neither.
+    # A tracker's own token beside the general user name would be the login of neither.
     values.update({field: Settings.model_fields[field].default for field in foreign})
     values.update(own)
     if settings.read_only:
@@ -141,7 +142,7 @@ def _settings_of(settings: Settings, name: str, uri: str, own: Mapping[str, str]
 
 
 def own_words(text: str, settings: Settings) -> str:
-    """A sentence that names variables, with those of the tracker that the settings are for."""
+    """The sentence with a tracker's own variables in place of the general ones."""
     name = settings.tracker
     if not name:
         return text

@@ -9,7 +9,6 @@ from mcp_server.errors import InvalidInputError, SettingsError
 from mcp_server.mlflow_integration.engine import Engine, open_engine
 from mcp_server.mlflow_integration.operations.writing.key_locks import KeyLocks
 from mcp_server.promotion_policy import PromotionPolicy, read_policy
-from mcp_server.redaction import remember
 from mcp_server.settings import Settings, variable_of
 from mcp_server.suggestions import did_you_mean
 from mcp_server.tracker_settings import settings_by_tracker
@@ -51,11 +50,11 @@ class Trackers:
                 "it can open only one there. Start `mlflow server` for the others and give their addresses."
             )
         several = len(engines) > 1
-        return cls(tuple(Tracker(one, _policy(one.settings), one.settings.tracker * several) for one in engines))
+        return cls(tuple(Tracker(e, _policy(e.settings), e.settings.tracker if several else "") for e in engines))
 
     @property
     def default(self) -> Tracker:
-        """The one that calls work with which name none."""
+        """The tracker of calls that name none."""
         return self.all[0]
 
     @property
@@ -97,15 +96,13 @@ class Trackers:
 
 
 def open_trackers(settings: Settings) -> Trackers:
-    """The trackers that the settings name, or the one MLflow that they lead to; nothing is connected yet.
+    """The trackers that the settings list, or the one MLflow that they lead to; nothing is connected yet.
 
     Raises: SettingsError: they cannot work together, or a promotion policy cannot be read.
     """
     every = settings_by_tracker(settings).values()
     for one in every:
-        # Also those that are never sent, as a password without a user name.
-        remember(one.password.get_secret_value(), user=one.username)
-        remember(one.token.get_secret_value().strip())
+        one.remember_secrets()
     return Trackers.over([open_engine(one) for one in every])
 
 

@@ -227,7 +227,7 @@ async def test_the_deadline_counts_what_is_read_before_the_question(tool: str):
         async with connect(engine) as agent:
             sentence = await agent.refusal(tool, **RESOLVES_FIRST[tool])
     await listener.aclose()
-    assert sentence.startswith(f"{tool} took longer than 0.3 s and was given up (MLFLOW_MCP_TIMEOUT_SECONDS).")
+    assert sentence.startswith(f"{tool} took longer than 0.3 s and was cancelled (MLFLOW_MCP_TIMEOUT_SECONDS).")
 
 
 def _without_what_changes(text: str) -> str:

@@ -418,7 +418,7 @@ async def test_a_tracker_that_does_not_answer_leaves_the_others_alone():
         ("dev=http://a,http://ann:canary@b", {}, "Entry 2 of MLFLOW_MCP_TRACKERS is not name=address"),
         ("dev=http://a,runs=http://canary", {}, "Entry 2 of MLFLOW_MCP_TRACKERS has a name that cannot be used"),
         ("Dev=http://a", {}, "has a name that cannot be used"),
-        ("dev=http://a,dev=http://b", {}, "MLFLOW_MCP_TRACKERS names 'dev' twice."),
+        ("dev=http://a,dev=http://b", {}, "MLFLOW_MCP_TRACKERS lists 'dev' twice."),
         (ADDRESSES, {"PRD_TOKEN": "canary"}, "MLFLOW_MCP_TRACKER_PRD_TOKEN sets nothing"),
         (ADDRESSES, {"PROD_READONLY": "true"}, "Closest: MLFLOW_MCP_TRACKER_PROD_READ_ONLY"),
         ("", {"PROD_READ_ONLY": "true"}, "sets nothing: MLFLOW_MCP_TRACKERS is not set"),

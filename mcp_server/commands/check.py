@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 from rich.console import Console
 
-from mcp_server.errors import DeadlineError, SettingsError
+from mcp_server.errors import SettingsError
 from mcp_server.mlflow_integration.engine import Engine, open_engine
 from mcp_server.mlflow_integration.locate import is_yet_to_be_made, locate
 from mcp_server.mlflow_integration.operations.status import ConnectionStatus, connection_status
@@ -23,7 +23,7 @@ def check(settings: Settings) -> int:
     """
     console = Console(highlight=False, soft_wrap=True)
     by_tracker = settings_by_tracker(settings)
-    # Read-only: looking creates and changes nothing.
+    # Read-only, because a check must not create or change anything.
     engines = [open_engine(one.model_copy(update={"read_only": True})) for one in by_tracker.values()]
     works = [_works(console, engine, one) for engine, one in zip(engines, by_tracker.values(), strict=True)]
     read_only = all(one.read_only for one in by_tracker.values())
@@ -62,7 +62,7 @@ async def _ask(engine: Engine) -> ConnectionStatus:
             return await connection_status(engine.api, engine.registry)
     except TimeoutError:
         seconds = engine.settings.timeout_seconds
-        return ConnectionStatus(False, str(DeadlineError(f"MLflow did not answer within {seconds:g} s.")))
+        return ConnectionStatus(False, f"MLflow did not answer within {seconds:g} s.")
     finally:
         await engine.aclose()
 

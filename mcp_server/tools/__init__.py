@@ -79,8 +79,6 @@ TOOLSETS: Final[dict[str, tuple[Definition, ...]]] = {
     "server": (reads(server.get_server_info),),
 }
 
-DEFAULT_TOOLSETS: Final = tuple(TOOLSETS)
-
 
 def chosen_tools(settings: Settings, *, several_trackers: bool = False) -> tuple[Definition, ...]:
     """The tools that these settings offer, in a fixed order; read-only wins over every other choice.
@@ -113,14 +111,12 @@ def missing_tools(settings: Settings, *, several_trackers: bool = False) -> dict
 
 
 def _toolsets(names: Sequence[str]) -> tuple[str, ...]:
-    if not names:
-        return DEFAULT_TOOLSETS
-    if "all" in names:
+    if not names or "all" in names:
         return tuple(TOOLSETS)
     for name in names:
         if name not in TOOLSETS:
             raise SettingsError(
-                f"MLFLOW_MCP_TOOLSETS names '{name}', which is not a toolset.{did_you_mean(name, TOOLSETS)} "
-                f"There are: {', '.join(TOOLSETS)}, or all."
+                f"MLFLOW_MCP_TOOLSETS contains '{name}', which is not a toolset.{did_you_mean(name, TOOLSETS)} "
+                f"Toolsets: {', '.join(TOOLSETS)}, or all."
             )
     return tuple(names)

@@ -1,8 +1,8 @@
-"""Arguments as clients send them, brought into the form that a tool's schema declares: one rule for all tools.
+"""Converts arguments as clients send them to the form that a tool's schema declares: one rule for all tools.
 
 Models and client libraries send `null` for what is left out, numbers for texts, one text for a list, lists and
-mappings as JSON text, and enums in another case. What cannot be brought into form stays as it is, so that
-validation refuses it.
+mappings as JSON text, and enums in another case. What cannot be converted stays as it is, so that validation
+refuses it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _BETWEEN_COMMAS: Final = re.compile(r"""(?:[^,'"`]|'[^']*'|"[^"]*"|`[^`]*`|['"`]
 
 
 def _left_out(value: Any, schema: Json) -> bool:
-    """Whether an argument says nothing: null, or an empty text where something other than free text is meant."""
+    """Whether an argument has no value: null, or an empty text where something other than free text is meant."""
     if value is None:
         return True
     free_text = schema.get("type", "string") == "string" and "enum" not in schema
@@ -114,7 +114,7 @@ def _mapping(value: Any, schema: Json) -> Any:
         value = items if (merged := _merged(items)) is None else merged
     if not isinstance(value, dict):
         return value
-    # Where values of any kind are taken, what null stands for is for the tool to say.
+    # Where values of any kind are accepted, the tool decides what null means.
     kept = schema.get("additionalProperties", True) is True
     return {key: item for key, item in cast(Json, value).items() if kept or item is not None}
 
@@ -143,7 +143,7 @@ def _read(text: str, kinds: tuple[type[Any], ...]) -> Any:
 
 
 def _pairs_in(text: str) -> list[str] | None:
-    """`a=1, b=2` as pairs; a comma that no further name follows belongs to the value before it."""
+    """`a=1, b=2` as pairs; a comma that is not followed by another name belongs to the value before it."""
     if "=" not in text or text.lstrip().startswith(("[", "{")):
         return None
     return [pair.strip() for pair in _NEXT_PAIR.split(text) if pair.strip()]

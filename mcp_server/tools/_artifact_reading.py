@@ -32,16 +32,16 @@ JSON_LIMIT: Final = 4 * 1024 * 1024
 MODEL_FILE_LIMIT: Final = 1024 * 1024
 """Bytes of a file that is taken apart as a whole."""
 _HEAD: Final = 8_192
-"""Bytes by which a text is told from something else."""
+"""Bytes that decide whether a file is text."""
 _TAIL_LINE: Final = 300
-"""Bytes that a line has in the first guess at where the last lines begin."""
+"""Bytes of a line, for the first guess at where the last lines begin."""
 _TAIL_LIMIT: Final = 8 * 1024 * 1024
 """Bytes of the end of a file that are looked at for the last lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Which part of a file is wanted; at most one way to say it."""
+    """Which part of a file is wanted, given in at most one way."""
 
     start_line: int = 0
     end_line: int = 0
@@ -168,7 +168,7 @@ def _found(found: FoundArtifact, part: Part, lines: excerpts.Found) -> Record:
 
 
 async def _tail(artifacts: Artifacts, found: FoundArtifact, count: int) -> Record:
-    """The last lines, from as much of the end as they need; all of the file passes where the store knows no parts."""
+    """The last lines, from as much of the end as they need; from the whole file where the store sends no parts."""
     wanted = max(64 * 1024, count * _TAIL_LINE)
     while True:
         # Servers refuse a part that is longer than the file.
@@ -195,7 +195,7 @@ async def _tail(artifacts: Artifacts, found: FoundArtifact, count: int) -> Recor
             break
         wanted = min(4 * wanted, _TAIL_LIMIT)
     facts = {**_facts(found), "last_lines": len(lines), "total_lines": None if begins_within else seen}
-    hint = "" if len(lines) >= min(count, seen) else f"Only the last {len(lines)} lines have room here."
+    hint = "" if len(lines) >= min(count, seen) else f"Only the last {len(lines)} lines fit here."
     return Record(
         {**facts, "content": LongText("\n".join(lines))}, hint=hint, links=whole_file(found) if begins_within else ()
     )
@@ -205,7 +205,7 @@ def _binary(found: FoundArtifact, head: bytes) -> Record:
     what = description_of(head) if head else "an empty file"
     return Record(
         {**_facts(found), "content_is": what},
-        hint="Only text, tables and images are shown. download_artifacts brings the file into an allowed folder."
+        hint="Only text, tables and images are shown. download_artifacts saves the file to an allowed folder."
         if head
         else "",
         links=whole_file(found) if head else (),

@@ -32,7 +32,7 @@ async def whole(artifacts: Artifacts, found: FoundArtifact, limit: int) -> bytes
                 return bytes(content)
     raise InvalidInputError(
         f"'{found.artifact.path}' has {max(found.artifact.file_size, len(content)):,} bytes; files of this kind are "
-        f"read up to {limit:,}. download_artifacts brings it into an allowed folder."
+        f"read up to {limit:,}. download_artifacts saves it to an allowed folder."
     )
 
 
@@ -73,7 +73,7 @@ class RangedFile(io.RawIOBase):
         return self._piece[begin : begin + wanted]
 
     def _fetch(self, first: int, length: int) -> None:
-        """Raises: UnsupportedError: the store knows no parts. InvalidInputError: too many parts."""
+        """Raises: UnsupportedError: the store sends no parts. InvalidInputError: too many parts."""
         self._asked += 1
         if self._asked > RANGES_LIMIT:
             raise InvalidInputError(f"'{self._found.artifact.path}' is too scattered to be read in parts.")

@@ -68,7 +68,7 @@ async def csv_view(artifacts: Artifacts, found: FoundArtifact, start: int, end: 
         lines = excerpts.lines_of(chain([head], sampled), encoding or "utf-8")
         header_line = next(lines, "")
         if not encoding or not header_line:
-            raise InvalidInputError(f"'{path}' is empty, or not the text that its name promises.")
+            raise InvalidInputError(f"'{path}' is empty, or not text as its name suggests.")
         rows = column_facts.csv_rows(chain([header_line], lines), column_facts.delimiter_of(path, header_line))
         header = [str(name) for name in next(rows, ())]
         wanted = rows if not (start or end) else _until(rows, last)
@@ -119,8 +119,7 @@ async def parquet_view(
 
 
 def _opened_parquet(parquet: Any, source: RangedFile) -> tuple[Any, Any]:
-    """The file and its schema; texts stay numbers of a dictionary where the file has one, as a long one may often stand
-    in it."""
+    """The file and its schema. Dictionary-encoded texts stay encoded: a long one may be repeated in many rows."""
     # Small reads and no reading ahead: only what holds the rows is fetched.
     options = {"buffer_size": 65_536, "pre_buffer": False}
     plain = parquet.ParquetFile(source, **options)
@@ -224,7 +223,7 @@ def _hints(first: int, count: int, total: int | None) -> list[str]:
     after = first + count
     if total is not None and after > total:
         return []
-    return [f"start_line={after} and end_line={after + ROWS_LIMIT // 2 - 1} show further rows."]
+    return [f"start_line={after} and end_line={after + ROWS_LIMIT // 2 - 1} show more rows."]
 
 
 def _rows_wanted(start: int, end: int) -> tuple[int, int]:

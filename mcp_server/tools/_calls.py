@@ -1,4 +1,4 @@
-"""One call of a tool: arguments in form, one deadline, and every failure as a sentence.
+"""One call of a tool: arguments as declared, one deadline, and every failure as a sentence.
 
 This is the one place where our errors become answers. Whatever is not one of ours is logged with its
 traceback on stderr, and the agent gets a sentence that says so.
@@ -18,12 +18,12 @@ from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from mcp.types import InputRequiredResult
 from pydantic import PrivateAttr, ValidationError
 
-from mcp_server.errors import DeadlineError, InvalidInputError, MlflowToolError, TrackingServerError
+from mcp_server.errors import InvalidInputError, MlflowToolError, TrackingServerError, internal_failure
 from mcp_server.invalid_values import MISSING, UNKNOWN, InvalidValue, invalid_values
 from mcp_server.suggestions import did_you_mean
 from mcp_server.tools._arguments import as_declared, under_declared_names
 from mcp_server.tools._context import context_of
-from mcp_server.tools._deadline import deadline
+from mcp_server.tools._deadline import deadline, too_slow
 from mcp_server.tools._offered import Offered
 from mcp_server.tools._results import call_result
 from mcp_server.tools._schema import Json
@@ -56,7 +56,7 @@ class AnsweringTool(Tool):
                     need_writable(self.name, here.tracker)
                 result = await super().run(own_arguments(arguments, here), context, convert_result=False)
         except TimeoutError as error:
-            raise ToolError(str(self._too_slow())) from error
+            raise ToolError(self._too_slow()) from error
         except MlflowToolError as error:
             raise ToolError(self._offered.text(_shortened(str(error), arguments))) from error
         except ToolError as error:
@@ -71,7 +71,7 @@ class AnsweringTool(Tool):
         self._seconds = seconds
 
     def belong(self, offered: Offered) -> None:
-        """Marks in its texts, and in its answers from now on, the tools that are not offered beside it."""
+        """Marks the tools that this server does not offer, in its description and in its answers."""
         self._offered = offered
         self.description = offered.text(self.description or "")
 
@@ -83,26 +83,24 @@ class AnsweringTool(Tool):
         if isinstance(cause, ValidationError):
             return _explain(cause, self.parameters)
         if isinstance(cause, TimeoutError):
-            return str(self._too_slow())
+            return self._too_slow()
         if isinstance(cause, TrackingServerError) and cause.carried_out is not False and not self.reads_only:
             return f"{cause} It may have been carried out anyway: check before repeating it."
         if isinstance(cause, MlflowToolError):
             return str(cause)
         if isinstance(cause, ToolError):
-            # Raised by the SDK alone, when a host answers a question with something else than was asked for.
+            # Raised only by the SDK, when the host's answer to a question does not have the requested form.
             return "The host's answer to the question could not be used. Nothing was changed."
         logger.error("%s failed", self.name, exc_info=cause)
-        return f"{self.name} failed inside this server; its log on stderr says why. Other tools are not affected."
+        return f"{internal_failure(self.name)} Other tools are not affected."
 
-    def _too_slow(self) -> DeadlineError:
+    def _too_slow(self) -> str:
         advice = (
             "Narrow the filter or lower max_results."
             if self.reads_only
-            else "It may have been carried out in part: check before repeating it, or repeat it with its "
-            "idempotency_key."
+            else "It may be partly done: check before repeating it, or repeat it with its idempotency_key."
         )
-        limit = f"{self._seconds:g} s and was given up (MLFLOW_MCP_TIMEOUT_SECONDS)"
-        return DeadlineError(f"{self.name} took longer than {limit}. {advice}")
+        return f"{too_slow(self.name, self._seconds)} {advice}"
 
 
 class DeclaredArguments(FuncMetadata):

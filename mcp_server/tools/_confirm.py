@@ -1,7 +1,7 @@
 """Asking a person before something is deleted or replaced.
 
-Where the host can ask, a person answers and nothing the agent sends stands in for that. Where it cannot, the
-agent repeats the exact name of what is concerned, which keeps a wrong guess from doing harm.
+Where the host can ask, a person answers, and nothing that the agent sends replaces the answer. Where it cannot, the
+agent repeats the exact name of what would be changed, so that a wrong guess does no harm.
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, Field
 
 from mcp_server.errors import DeclinedError, InvalidInputError
-from mcp_server.tools._context import context_of
+from mcp_server.tools._context import MODERN, context_of
 from mcp_server.tools._deadline import not_counted
 from mcp_server.untrusted import one_line, sentence
 
-_MODERN: Final = "2026-07-28"
-"""From this protocol on, questions travel in results and need no channel back to the client."""
 _QUESTION_LIMIT: Final = 1_000
 """Characters of a question; a dialog shows hardly more."""
 
@@ -35,7 +33,7 @@ class Question:
     confirm_name: str
     """What the agent repeats where the host cannot ask."""
     person_only: bool = False
-    """True where the promotion policy wants a person's agreement, whatever the settings say."""
+    """True where the promotion policy requires a person's agreement, whatever the settings are."""
 
 
 class Confirmation(BaseModel):
@@ -45,7 +43,7 @@ class Confirmation(BaseModel):
 
 
 Ask = Callable[..., Awaitable[Question | None]]
-"""Takes what a resolver takes; returns None when nothing is deleted or replaced, so that nobody need be asked."""
+"""Takes what a resolver takes; returns None when nothing is deleted or replaced, so that no question is needed."""
 
 Answer = ElicitationResult[Confirmation]
 ConfirmName = Annotated[
@@ -55,7 +53,7 @@ ConfirmName = Annotated[
 
 
 def with_consent(function: Callable[..., Any], ask: Ask) -> Callable[..., Any]:
-    """The tool function, run only after consent; it gets a further parameter `confirm_name`."""
+    """The tool function, run only after consent; it gets an additional parameter `confirm_name`."""
 
     async def consent(context: Context[Any, Any], question: Question | None, confirm_name: str) -> Any:
         return await _decide(context, question, confirm_name)
@@ -90,7 +88,7 @@ async def _decide(
 ) -> Confirmation | Elicit[Confirmation]:
     """The decision, or the question to put to a person.
 
-    Raises: InvalidInputError: nobody can be asked, and `confirm_name` is not what the question wants repeated.
+    Raises: InvalidInputError: nobody can be asked, and `confirm_name` is not the name that the question requires.
         DeclinedError: nobody can be asked, and only a person may decide.
     """
     here = context_of(context)
@@ -99,7 +97,7 @@ async def _decide(
         return Confirmation(proceed=True)
     text, name = sentence(question.text, _QUESTION_LIMIT), one_line(question.confirm_name)
     if tracker := here.tracker.name:
-        # Repeated without `tracker`, a call must not delete on another one.
+        # A repeated call that leaves out `tracker` must not delete on another one.
         text, name = f"On tracker {tracker}: {text}", f"{name} on {tracker}"
     if _can_ask(context):
         return await _put(context, text)
@@ -116,9 +114,9 @@ async def _decide(
 
 
 async def _put(context: Context[Any, Any], text: str) -> Confirmation | Elicit[Confirmation]:
-    if (context.protocol_version or "") >= _MODERN:
+    if (context.protocol_version or "") >= MODERN:
         return Elicit(text, Confirmation)
-    # Before that the call waits for the answer, and the time of a person is not the server's.
+    # With an earlier protocol the call waits for the answer; the time that a person takes is not the server's.
     try:
         with not_counted():
             answer = await context.elicit(text, Confirmation)
@@ -144,6 +142,6 @@ def _can_ask(context: Context[Any, Any]) -> bool:
         return False
     if capabilities.elicitation.form is None and capabilities.elicitation.url is not None:
         return False  # It can only open addresses.
-    if (context.protocol_version or "") >= _MODERN:
+    if (context.protocol_version or "") >= MODERN:
         return True
     return context.request_context.session.can_send_request

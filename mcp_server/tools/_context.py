@@ -17,9 +17,18 @@ from mcp_server.promotion_policy import PromotionPolicy
 from mcp_server.trackers import ServerContext, Trackers
 from mcp_server.untrusted import sentence
 
+MODERN: Final = "2026-07-28"
+"""Since this protocol, questions to a person travel in results, and unknown resources are invalid params."""
+
 
 def context_of(context: Context[Any, Any]) -> ServerContext:
     return cast(ServerContext, context.request_context.lifespan_context)
+
+
+def caller_of(context: Context[Any, Any]) -> str:
+    """Name and version of the host, as it introduced itself."""
+    client = context.request_context.session.client_params
+    return f"{client.client_info.name} {client.client_info.version}".strip() if client else ""
 
 
 async def _engine(context: Context[Any, Any]) -> Engine:
@@ -71,7 +80,7 @@ async def _transfers(context: Context[Any, Any]) -> artifact_transfers.ArtifactT
 
 
 async def _report_progress(context: Context[Any, Any]) -> artifact_transfers.Progress:
-    """Tells the client how far a long call has come, if it wants to know."""
+    """Reports the progress of a long call to a client that asked for it."""
 
     async def report(done: float, total: int, what: str) -> None:
         await context.report_progress(done, total, sentence(what, 200))
@@ -88,9 +97,7 @@ async def _policy(context: Context[Any, Any]) -> PromotionPolicy:
 
 
 async def _caller(context: Context[Any, Any]) -> str:
-    """Name and version of the host, as it introduced itself."""
-    client = context.request_context.session.client_params
-    return f"{client.client_info.name} {client.client_info.version}".strip() if client else ""
+    return caller_of(context)
 
 
 RESOLVED: Final = AcceptedElicitation[Any]

@@ -1,4 +1,4 @@
-"""One clock for a call: resolving, asking MLflow and writing count, the time in which a person decides does not."""
+"""One clock for a call. Resolving, asking MLflow and writing count; the time that a person takes to decide does not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _running: ContextVar[anyio.CancelScope | None] = ContextVar("running", default=N
 def deadline(seconds: float) -> Generator[None]:
     """Cancels what runs inside after this time.
 
-    Raises: TimeoutError: the time is over, and what was cancelled raised nothing of its own.
+    Raises: TimeoutError: the time ran out, and what was cancelled raised nothing of its own.
     """
     with anyio.CancelScope(deadline=anyio.current_time() + seconds) as scope:
         token = _running.set(scope)
@@ -26,6 +26,11 @@ def deadline(seconds: float) -> Generator[None]:
             _running.reset(token)
     if scope.cancelled_caught:
         raise TimeoutError
+
+
+def too_slow(what: str, seconds: float) -> str:
+    """The sentence for what reached its deadline."""
+    return f"{what} took longer than {seconds:g} s and was cancelled (MLFLOW_MCP_TIMEOUT_SECONDS)."
 
 
 @contextmanager
