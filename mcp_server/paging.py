@@ -22,6 +22,9 @@ _MARK: Final = "p1."
 """Begins every token of ours; without it a token is MLflow's own."""
 _LONGEST_TOKEN: Final = 4_000
 _LARGEST_PAGE: Final = 50_000
+NOT_OUR_TOKEN: Final = (
+    "page_token is not one of this server's. Give next_page_token of the previous page, unchanged, or leave it out."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +108,7 @@ def _fingerprint(query: Sequence[object]) -> str:
 
 
 def _decoded(token: str) -> Cursor:
-    wrong = InvalidInputError(
-        "page_token is not one of this server's. Give next_page_token of the page before, unchanged, or leave it out."
-    )
+    wrong = InvalidInputError(NOT_OUR_TOKEN)
     if len(token) > _LONGEST_TOKEN:
         raise wrong
     text = token.removeprefix(_MARK)

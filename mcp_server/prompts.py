@@ -21,7 +21,7 @@ def find_best_and_promote(
     experiment: Experiment,
     metric: Metric,
     model: Model,
-    alias: Annotated[str, Field(description="Alias to move. Left out: champion.")] = "champion",
+    alias: Annotated[str, Field(description="Alias to move. Default: champion.")] = "champion",
 ) -> str:
     """Find the best run of an experiment, register its model and promote it through the gates."""
     return f"""\
@@ -64,7 +64,7 @@ Plan the next sweep of experiment {experiment!r} for {metric!r}.
 Propose at most 20 configurations as a table, with the reason for each range and what the sweep would settle."""
 
 
-def weekly_report(experiment: Annotated[str, Field(description="Experiment name or id. Left out: all.")] = "") -> str:
+def weekly_report(experiment: Annotated[str, Field(description="Experiment name or id. Default: all.")] = "") -> str:
     """Report what happened in the last seven days."""
     place = f"experiment {experiment!r}" if experiment else "all experiments"
     return f"""\
@@ -76,7 +76,7 @@ Write a report about the last seven days of {place}.
 One page: results, failures, decisions to take. Numbers with links."""
 
 
-def audit_the_registry(model: Annotated[str, Field(description="Registered model name. Left out: all.")] = "") -> str:
+def audit_the_registry(model: Annotated[str, Field(description="Registered model name. Default: all.")] = "") -> str:
     """Check the model registry for versions without evidence, stale aliases and risky formats."""
     place = f"model {model!r}" if model else "every registered model"
     return f"""\

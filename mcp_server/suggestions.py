@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 from typing import Final
 
+from mcp_server.listing import listed
+
 LIKENESS: Final = 0.6
 """Least score, of 1, at which a name is worth suggesting; difflib's own cutoff."""
 
@@ -58,8 +60,7 @@ def suggestion(name: str, candidates: Iterable[str]) -> str:
         return f"Closest: {', '.join(near)}."
     if not known:
         return "There are none."
-    more = f" and {len(known) - 5} more" if len(known) > 5 else ""
-    return f"There are: {', '.join(known[:5])}{more}."
+    return f"There are: {listed(known)}."
 
 
 def _ratio(matcher: SequenceMatcher[str]) -> float:

@@ -212,5 +212,5 @@ async def test_curves_that_were_not_looked_at_are_named(mock_engine: Engine):
         found = await agent.ask("diagnose_run", run=written["run_id"])
         unknown = await agent.refusal("diagnose_run", run=written["run_id"], metrics="los")
     assert found["looked_at"]["curves"] == 16
-    assert "Not looked at: m15, m16, m17, m18, m19" in found["hint"]
+    assert "Not read: m15, m16, m17, m18, m19" in found["hint"]
     assert "Closest: loss" in unknown

@@ -74,7 +74,7 @@ async def test_a_version_that_is_added_between_two_pages_moves_nothing(engine: E
     pages = [[row[0] for row in page["versions"]["rows"]] for page in (first, second, last)]
     assert pages == [["7", "6", "5"], ["4", "3", "2"], ["1"]]
     assert "next_page_token" not in last
-    assert "is not one that get_model gave" in wrong
+    assert "did not come from get_model" in wrong
 
 
 @pytest.mark.parametrize(

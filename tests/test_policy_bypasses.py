@@ -450,7 +450,7 @@ async def test_an_agent_can_read_what_the_policy_requires_before_it_tries(mock_e
         "churn* (champion): metrics.accuracy >= 0.85; metrics.accuracy > champion + 0.005; tags.reviewed = 'yes'; "
         "tag reviewed is protected; ended runs are protected",
         "fraud (champion): metrics.accuracy > prod",
-        "prices (production): a person agrees",
+        "prices (production): a person confirms",
     ]
     assert (info["confirm"], info["allowed_folders"]) == ("never", [str(tmp_path)])
 

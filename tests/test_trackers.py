@@ -303,7 +303,8 @@ async def test_page_tokens_and_links_of_one_tracker_are_refused_by_another(two: 
     assert {row[0] for row in page["rows"]} & {row[0] for row in rest["rows"]} == set()
     assert refusals == [
         "page_token belongs to tracker 'prod'. Give tracker='prod' with it.",
-        "page_token is not one of this server's. Give next_page_token of the page before, unchanged.",
+        "page_token is not one of this server's. Give next_page_token of the previous page, unchanged, "
+        "or leave it out.",
         "Argument 'experiments' is a link of tracker 'prod'. Give tracker='prod' with it.",
     ]
 

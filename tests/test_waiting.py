@@ -118,7 +118,7 @@ async def test_runs_that_ended_before_and_runs_that_stalled_are_not_waited_for(e
         ended = await agent.ask("wait_for_runs", runs=run)
     assert stalled["happened"] == "stalled"
     assert "nothing was logged for 5.0 h" in stalled["events"]["rows"][0][3]
-    assert ended["happened"] == "nothing: all had ended before"
+    assert ended["happened"] == "nothing: all had already ended"
 
 
 async def test_a_cancelled_wait_leaves_the_server_well(mock_engine: Engine):

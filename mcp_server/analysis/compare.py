@@ -10,6 +10,7 @@ from typing import Final
 from mcp_server.analysis.naming import Direction, direction_of
 from mcp_server.analysis.sweeps.repeats import RepeatGroup, fold_repeats
 from mcp_server.errors import InvalidInputError
+from mcp_server.listing import listed
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Dataset, Run
 from mcp_server.suggestions import suggestion
@@ -90,8 +91,8 @@ class Comparison:
 def compare_runs(runs: Sequence[Run], *, baseline: str = "", metrics: Sequence[str] = ()) -> Comparison:
     """Put 2 to 100 runs side by side; `baseline` is a run id (the first run by default), `metrics` all by default.
 
-    Directions are inferred from the metrics' names and said. Columns keep the order of `runs`; what is said about
-    each run does not depend on it.
+    Directions are inferred from the metrics' names and reported. Columns keep the order of `runs`; the facts of each
+    run do not depend on it.
     Raises: InvalidInputError: too few or many runs, one given twice, a baseline that is not among them, or a metric
         that none of them has (the closest names are given).
     """
@@ -129,10 +130,9 @@ def _baseline(runs: Sequence[Run], baseline: str) -> Run:
     for run in runs:
         if run.run_id == baseline:
             return run
-    ids = ", ".join(run.run_id for run in runs[:5])
-    more = f" and {len(runs) - 5} more" if len(runs) > 5 else ""
+    ids = listed([run.run_id for run in runs])
     raise InvalidInputError(
-        f"The baseline '{baseline}' is not among the runs compared. Give the id of one of them: {ids}{more}."
+        f"The baseline '{baseline}' is not among the runs compared. Give the id of one of them: {ids}."
     )
 
 

@@ -13,15 +13,16 @@ from typing import Final
 from mcp_server.analysis.naming import Direction, direction_of, is_resource
 from mcp_server.analysis.sweeps.repeats import is_bookkeeping
 from mcp_server.analysis.sweeps.sweep import number_in
+from mcp_server.listing import and_more
+from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.suggestions import words
 
 LONG_RUNNING_DAYS: Final = 2.0
-"""A run that has been RUNNING for longer was probably killed without a word."""
+"""A run that has been RUNNING for longer was probably killed before it could end."""
 NAMED: Final = 3
 """Runs or keys named in one remark; the rest are counted."""
 _DAY_MS: Final = 86_400_000
-_INTERNAL: Final = ("mlflow.", "mcp.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +89,14 @@ def summarize_runs(runs: Sequence[Run], *, now: int) -> ExperimentSummary:
     return ExperimentSummary(
         runs=len(runs),
         by_status=_counts(run.status or "no status" for run in runs),
-        by_user=_counts(run.tags.get("mlflow.user", "") or "unknown" for run in runs),
+        by_user=_counts(run.tags.get(tag_names.USER, "") or "unknown" for run in runs),
         by_day=dict(sorted(Counter(map(_day, runs)).items())),
         metrics=tuple(sorted(metrics, key=lambda metric: metric.better is None)),
         params=varying,
         constants=constants,
         tags=_tags(runs),
         datasets=_counts(_dataset(item.name, item.digest, item.context) for run in runs for item in run.datasets),
-        runs_with_models=sum(bool(run.logged_model_ids or "mlflow.log-model.history" in run.tags) for run in runs),
+        runs_with_models=sum(bool(run.logged_model_ids or tag_names.LOGGED_MODELS in run.tags) for run in runs),
         seconds=(min(times), median(times), max(times), math.fsum(times)) if times else None,
         odd=tuple(_odd(runs, metrics, now)),
     )
@@ -154,7 +155,7 @@ def _params(runs: Sequence[Run]) -> tuple[tuple[ParamSummary, ...], dict[str, st
 
 def _tags(runs: Sequence[Run]) -> dict[str, dict[str, int]]:
     keys = _by_frequency(run.tags for run in runs)
-    shown = [key for key in keys if not key.startswith(_INTERNAL)]
+    shown = [key for key in keys if not key.startswith(tag_names.INTERNAL_PREFIXES)]
     return {key: _counts(run.tags[key] for run in runs if key in run.tags) for key in shown}
 
 
@@ -203,4 +204,4 @@ def _names(runs: Sequence[Run]) -> str:
 
 
 def _more(items: Sequence[object]) -> str:
-    return f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
+    return and_more(items, NAMED)

@@ -67,6 +67,8 @@ class MetricDirection:
     direction: Direction
     reason: str
     """Half a sentence: `inferred from the name: loss is minimised`."""
+    known: bool = True
+    """False when no word of the name says it, and the direction is a guess."""
 
 
 def direction_of(metric: str) -> MetricDirection:
@@ -87,13 +89,13 @@ def direction_of(metric: str) -> MetricDirection:
     known = next((token for token in tokens if token in _MAXIMISED or token.rstrip("0123456789") in _MAXIMISED), "")
     if known:
         return MetricDirection("max", f"inferred from the name: {known} is maximised")
-    return MetricDirection("max", "inferred from the name: no word in it is known as minimised")
+    return MetricDirection("max", "inferred from the name: no word in it is known as minimised", known=False)
 
 
 def is_resource(metric: str) -> bool:
     """Whether a metric measures time, machines or a schedule, such as `system/...`, `epoch_seconds`, `lr`.
 
-    Its curve has no better or worse: nothing is said of it to improve, to converge or to be best.
+    Its curve has no better or worse: it is never said to improve, to converge or to be best.
     """
     tokens = words(metric)
     if metric.startswith("system/") or any(".".join(pair) in _RESOURCE_PAIRS for pair in pairwise(tokens)):
@@ -107,7 +109,7 @@ def is_resource(metric: str) -> bool:
 
 def has_known_direction(metric: str) -> bool:
     """Whether a word of the name says which way is better; else `direction_of` has guessed."""
-    return "no word in it" not in direction_of(metric).reason
+    return direction_of(metric).known
 
 
 def _minimised(tokens: tuple[str, ...], at: int) -> str:

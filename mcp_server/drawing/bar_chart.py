@@ -16,7 +16,7 @@ ROW: Final = 0.24
 
 
 def bar_chart(request: dict[str, Any]) -> Figure:
-    """`labels`, and `panels`: for each `title`, `values` (None: no value), `errors` (None: none), `texts`, `dots`."""
+    """`labels`, and `panels`: for each `title`, `values` (None: no value), `texts`, `dots`."""
     labels: list[str] = request["labels"]
     panels: list[dict[str, Any]] = request["panels"]
     figure = new_figure(0.9 + ROW * max(len(labels), 3))
@@ -31,22 +31,19 @@ def bar_chart(request: dict[str, Any]) -> Figure:
 def _panel(ax: Axes, panel: dict[str, Any], chosen: str) -> None:
     rows = [at for at, value in enumerate(panel["values"]) if value is not None]
     values = [panel["values"][at] for at in rows]
-    errors = [panel["errors"][at] or 0.0 for at in rows]
     if panel["dots"]:
-        ax.errorbar(values, rows, xerr=errors if any(errors) else None, fmt="o", color=chosen, capsize=3, markersize=6)
+        ax.plot(values, rows, "o", color=chosen, markersize=6)
         ax.margins(x=0.12)
     else:
-        ax.barh(rows, values, xerr=errors if any(errors) else None, color=chosen, height=0.7, error_kw={"capsize": 3})
+        ax.barh(rows, values, color=chosen, height=0.7)
         ax.margins(x=0.16)
         ax.axvline(0, color="#444444", linewidth=0.8)
     low, high = ax.get_xlim()
     for at, value in zip(rows, values, strict=True):
-        error = panel["errors"][at] or 0.0
         left = value < 0 and not panel["dots"]
-        place = value - error if left else value + error
         shift = (high - low) * 0.015
         ax.text(
-            place + (-shift if left else shift),
+            value - shift if left else value + shift,
             at,
             panel["texts"][at],
             va="center",

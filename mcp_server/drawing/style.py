@@ -31,13 +31,12 @@ COLORS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9
 GREY: Final = "#9a9a9a"
 STYLES: Final = ("-", "--", "-.", ":")
 """Lines differ in more than colour when there are more than the first few."""
-MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
 
 _WIDE_FONTS: Final = (
     *("Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "PingFang SC"),
     *("Hiragino Sans", "Arial Unicode MS", "WenQuanYi Micro Hei"),
 )
-"""For names that DejaVu Sans, which matplotlib brings along, has no letters for; those that are installed are used."""
+"""For names in scripts that DejaVu Sans, matplotlib's own font, lacks; those that are installed are used."""
 
 matplotlib.rcParams.update(
     {
@@ -112,7 +111,7 @@ def hide_overlapping(figure: Figure, texts: Sequence[Text]) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as PNG of 256 colours and at most BYTES_LIMIT bytes, as far as fewer pixels help."""
+    """The figure as PNG of 256 colours, with fewer pixels where it would have more than BYTES_LIMIT bytes."""
     data = b""
     for dpi in (DPI, DPI * 3 // 4, DPI // 2):
         drawn, packed = io.BytesIO(), io.BytesIO()

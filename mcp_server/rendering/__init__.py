@@ -105,7 +105,7 @@ class Picture:
 
 
 TABLE_SCHEMA: Final[Json] = {"type": "object", "required": ["columns", "rows"], "additionalProperties": True}
-"""No more than it must say: every session pays for it once for each tool that answers with a table."""
+"""As short as possible: every session pays for it once for each tool that answers with a table."""
 
 
 def answer(value: Table | Record, limit: int = ANSWER_LIMIT) -> tuple[str, Json]:

@@ -66,13 +66,9 @@ class AnsweringTool(Tool):
             return result
         return call_result(self._offered.answer(marked(result, here.tracker.name)))
 
-    def limit(self, seconds: float) -> None:
-        """Bounds the time of a call."""
-        self._seconds = seconds
-
-    def belong(self, offered: Offered) -> None:
-        """Marks the tools that this server does not offer, in its description and in its answers."""
-        self._offered = offered
+    def configure(self, seconds: float, offered: Offered) -> None:
+        """Sets the deadline of a call, and marks tools that are not offered in the description and the answers."""
+        self._seconds, self._offered = seconds, offered
         self.description = offered.text(self.description or "")
 
     @property

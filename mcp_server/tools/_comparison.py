@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from mcp_server.analysis.compare import Comparison, Difference
-from mcp_server.analysis.naming import is_resource
+from mcp_server.analysis.naming import has_known_direction, is_resource
 from mcp_server.analysis.sweeps.repeats import is_seed
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.rendering import Table, pairs_text
@@ -17,7 +17,7 @@ from mcp_server.tools._views import VALUE_LIMIT, short_value
 WIDE_LIMIT: Final = 6
 """Runs that are shown as columns, with a delta for each; more become rows."""
 ROWS_LIMIT: Final = 40
-"""Params or metrics of one comparison; beyond it the rest are counted."""
+"""Params or metrics of one comparison; the rest are counted."""
 LABEL_LIMIT: Final = 40
 """Characters of a run name that may head a column."""
 ALL_ROWS_BUDGET: Final = 6_000
@@ -62,11 +62,7 @@ def one_per_row(comparison: Comparison, runs: Sequence[Run], *, percent: bool = 
 
 def comparison_hint(comparison: Comparison) -> str:
     """What of the answer is a guess."""
-    guessed = [
-        metric.key
-        for metric in comparison.metrics
-        if "no word in it" in metric.direction_reason and not is_resource(metric.key)
-    ]
+    guessed = [m.key for m in comparison.metrics if not has_known_direction(m.key) and not is_resource(m.key)]
     if not guessed:
         return ""
     return f"Direction of {', '.join(guessed[:6])} is a guess: higher is taken as better."

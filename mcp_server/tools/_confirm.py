@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 from mcp_server.errors import DeclinedError, InvalidInputError
 from mcp_server.tools._context import MODERN, context_of
 from mcp_server.tools._deadline import not_counted
+from mcp_server.tools._signatures import with_parameters
 from mcp_server.untrusted import one_line, sentence
 
 _QUESTION_LIMIT: Final = 1_000
@@ -70,17 +71,13 @@ def with_consent(function: Callable[..., Any], ask: Ask) -> Callable[..., Any]:
         _need_yes(answer)
         return await function(**arguments)
 
-    signature = inspect.signature(function, eval_str=True)
     keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [
-        *(parameter.replace(kind=keyword) for parameter in signature.parameters.values()),
+    return with_parameters(
+        asked,
+        function,
         inspect.Parameter("answer", keyword, annotation=Annotated[Answer, Resolve(consent)]),
         inspect.Parameter("confirm_name", keyword, annotation=ConfirmName, default=""),
-    ]
-    asked.__name__, asked.__qualname__, asked.__doc__ = function.__name__, function.__qualname__, function.__doc__
-    asked.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    asked.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return asked
+    )
 
 
 async def _decide(

@@ -9,7 +9,9 @@ from typing import Any, Final
 from mcp_server.analysis.curves import curves
 from mcp_server.analysis.curves.curve_shape import shape_of
 from mcp_server.analysis.curves.spikes import spikes_of
+from mcp_server.analysis.curves.thinning import thin
 from mcp_server.analysis.naming import direction_of, is_resource
+from mcp_server.listing import listed
 from mcp_server.mlflow_integration.entities import MetricPoint, MetricSeries, Run
 from mcp_server.rendering import Table, number
 from mcp_server.tools._views import short_value
@@ -51,7 +53,7 @@ def curves_table(runs: Sequence[Run], metrics: Sequence[str], series: Sequence[M
 
 def _shown_curve(series: MetricSeries, name: str, max_points: int, *, named: bool) -> dict[str, Any]:
     """Steps and values of one curve; of which run and metric, where there are several."""
-    points = curves.thin(series.points, max_points)
+    points = thin(series.points, max_points)
     of = {"run_name": name, "metric": series.key} if named else {}
     return {**of, "steps": [point.step for point in points], "values": [point.value for point in points]}
 
@@ -115,5 +117,5 @@ def _hint(runs: Sequence[Run], metrics: Sequence[str], series: Sequence[MetricSe
     elif any(len(one.points) > max_points for one in series):
         hints.append("More points: max_points, or start_step and end_step.")
     if absent:
-        hints.append("; ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "") + ".")
+        hints.append(f"{listed(absent, separator='; ')}.")
     return " ".join(hints)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final, cast
 
+from mcp_server.listing import listed
 from mcp_server.mlflow_integration.entities import Dataset
 from mcp_server.untrusted import shown, without_secrets
 
@@ -24,8 +25,7 @@ def dataset_text(dataset: Dataset) -> str:
     if source and source != dataset.name:
         text += f" from {shown(without_secrets(source), SOURCE_SHOWN)}"
     columns = _columns(dataset.schema)
-    more = f" and {len(columns) - COLUMNS_NAMED} more" if len(columns) > COLUMNS_NAMED else ""
-    return f"{text}; columns: {', '.join(columns[:COLUMNS_NAMED])}{more}" if columns else text
+    return f"{text}; columns: {listed(columns, COLUMNS_NAMED)}" if columns else text
 
 
 def _source(text: str) -> str:

@@ -43,12 +43,12 @@ def reads(function: Callable[..., Any]) -> Definition:
 
 
 def writes(function: Callable[..., Any], *, idempotent: bool = False) -> Definition:
-    """Adds and changes nothing that is there; `idempotent` when the same call twice leaves what one call leaves."""
+    """Adds something and changes nothing that exists; `idempotent` when a repeated call adds nothing more."""
     return Definition(function, _hints(read_only=False, destructive=False, idempotent=idempotent))
 
 
 def changes(function: Callable[..., Any], *, idempotent: bool = True, ask: Ask | None = None) -> Definition:
-    """May replace what is there: a description, a tag, the version of an alias. `ask` where a person should agree."""
+    """May replace what exists: a description, a tag, the version of an alias. `ask` where a person should agree."""
     return Definition(function, _hints(read_only=False, destructive=True, idempotent=idempotent), ask)
 
 
@@ -73,7 +73,7 @@ def _hints(*, read_only: bool, destructive: bool, idempotent: bool) -> ToolAnnot
         read_only_hint=read_only,
         destructive_hint=destructive,
         idempotent_hint=idempotent,
-        # One MLflow and nothing beyond it.
+        # Tools reach MLflow and nothing else.
         open_world_hint=False,
     )
 
@@ -81,9 +81,9 @@ def _hints(*, read_only: bool, destructive: bool, idempotent: bool) -> ToolAnnot
 def build(
     definition: Definition, timeout_seconds: float, trackers: Sequence[str] = (), missing: Collection[str] = ()
 ) -> AnsweringTool:
-    """The MCP tool of a definition; its description is the function's docstring. `trackers`: names, if several.
+    """The MCP tool of a definition; its description is the function's docstring.
 
-    `missing` are the tools that are not offered beside it.
+    `trackers` are the names of several trackers, `missing` those of the tools that the server does not offer.
     """
     function, hints = definition.function, definition.hints
     # Evaluated once here: the SDK would evaluate the text of each annotation four times.
@@ -100,8 +100,7 @@ def build(
         ),
     )
     offered = Offered(missing)
-    tool.limit(timeout_seconds)
-    tool.belong(offered)
+    tool.configure(timeout_seconds, offered)
     model = tool.fn_metadata.arg_model
     # The SDK drops unknown arguments silently: a misspelled filter would answer unfiltered, as if all were well.
     model.model_config["extra"] = "forbid"

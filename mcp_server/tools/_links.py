@@ -1,7 +1,7 @@
-"""Links of answers: to the whole of what an answer cut, and to files that a call made.
+"""Links of answers: to what an answer cut, in full, and to files that a call wrote.
 
-`mlflow://` links are resources of this server. `file://` links name files on the computer that it runs on, which
-hosts open themselves.
+`mlflow://` links are resources of this server. `file://` links point to files on the computer that it runs on; hosts
+open them themselves.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from mcp_server.mlflow_integration.operations.files.artifact_places import Found
 from mcp_server.rendering import Link
 
 LINKS_LIMIT: Final = 5
-"""Files of one call that are linked; the answer names more."""
+"""Files of one call that are linked; the answer lists more."""
 
 
 def run_link(run: Run) -> Link:
     """To a run with all its values, for an answer that cut some."""
-    return Link(uris.run_uri(run.run_id), run.run_name or run.run_id, "application/json", "The run, no value cut")
+    return Link(
+        uris.run_uri(run.run_id), run.run_name or run.run_id, "application/json", "The run with all values in full"
+    )
 
 
 def whole_file(found: FoundArtifact) -> tuple[Link, ...]:

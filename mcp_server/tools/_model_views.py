@@ -18,7 +18,7 @@ from mcp_server.tools._views import run_cell, shown_tags
 METRIC_COLUMNS: Final = 6
 """Metrics of the source runs shown beside the versions; get_run has all."""
 PROMOTIONS_SHOWN: Final = 10
-"""Latest entries of the record that get_model shows."""
+"""Latest promotions and rollbacks that get_model shows."""
 REQUIREMENTS_SHOWN: Final = 60
 """Packages of one version's environment that are shown."""
 
@@ -72,7 +72,7 @@ def history_table(events: Sequence[PromotionEvent]) -> Table:
 
 
 async def version_facts(registry: Registry, version: ModelVersion) -> dict[str, Any]:
-    """One version, without what its run and its files tell."""
+    """One version, without the facts of its run and its files."""
     return {
         "name": version.name,
         "version": version.version,

@@ -17,7 +17,7 @@ SHOWN_BY: Final = "shown_by"
 
 
 class Offered:
-    """Marks the names of tools that are not offered, so that no text sends an agent into an error."""
+    """Marks the names of tools that are not offered, so that no text advises a call that would fail."""
 
     def __init__(self, missing: Collection[str] = ()) -> None:
         names = "|".join(sorted(map(re.escape, missing)))

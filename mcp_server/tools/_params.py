@@ -1,4 +1,4 @@
-"""Parameter types that several tools share: each says its form and names the tool that lists its values."""
+"""Parameter types that several tools share: each describes its form and names the tool that lists its values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CommaSeparated = BeforeValidator(split_commas)
 ExperimentRef = Annotated[str, Field(description="Experiment id, name or UI link; search_experiments lists them.")]
 ExperimentRefs = Annotated[
     tuple[str, ...],
-    Field(max_length=100, description="Experiment ids, names or UI links. Left out: the default, else all."),
+    Field(max_length=100, description="Experiment ids, names or UI links. Default: the server's, else all."),
 ]
 RunRef = Annotated[str, Field(description="Run id, id prefix, exact name or UI link; search_runs lists them.")]
 RunRefs = Annotated[
@@ -44,7 +44,7 @@ FilterString = Annotated[
     Field(
         max_length=20_000,
         description="MLflow filter: metrics.accuracy > 0.9 and params.model = 'cnn' and tags.team LIKE '%a%' and "
-        "status = 'FAILED' and params.lr < 0.01 and duration > '2h'. No or.",
+        "status = 'FAILED' and params.lr < 0.01 and duration > '2h'. OR is not supported.",
     ),
 ]
 OrderBy = Annotated[
@@ -54,15 +54,15 @@ OrderBy = Annotated[
 ]
 Since = Annotated[
     str,
-    Field(description="Only runs started since: 24h, 7d, yesterday, last week, a date or a time (UTC)."),
+    Field(description="Earliest start: 24h, 7d, yesterday, last week, a date or a time (UTC)."),
 ]
-Until = Annotated[str, Field(description="Only runs started until, in the same forms; a day counts whole.")]
+Until = Annotated[str, Field(description="Latest start, in the same forms; a date includes the whole day.")]
 Columns = Annotated[
     tuple[str, ...],
     CommaSeparated,
     Field(
         max_length=60,
-        description="metrics.x, params.*, tags.x, start_time, duration, user, git_commit, datasets. Left out: what "
+        description="metrics.x, params.*, tags.x, start_time, duration, user, git_commit, datasets. Default: what "
         "tells runs apart.",
     ),
 ]
@@ -70,15 +70,15 @@ SameFilter = Annotated[str, BeforeValidator(_joined_by_and), Field(max_length=20
 SameSince = Annotated[str, Field(description="As in search_runs, such as 7d.")]
 """Both are described once, where they are used most: tools/list has a budget."""
 MaxResults = Annotated[int, Field(ge=1, le=1_000, description="Rows per page.")]
-PageToken = Annotated[str, Field(max_length=40_000, description="next_page_token of the page before.")]
+PageToken = Annotated[str, Field(max_length=40_000, description="next_page_token of the previous page.")]
 MetricName = Annotated[str, Field(min_length=1, description="Metric name, such as val_loss.")]
 MetricNames = Annotated[
-    tuple[str, ...], CommaSeparated, Field(max_length=50, description="Metric names. Left out: all.")
+    tuple[str, ...], CommaSeparated, Field(max_length=50, description="Metric names. Default: all.")
 ]
 ParamNames = Annotated[
     tuple[str, ...],
     CommaSeparated,
-    Field(max_length=40, description="Only these hyperparameters. Left out: all that vary."),
+    Field(max_length=40, description="Only these hyperparameters. Default: all that vary."),
 ]
 _DIRECTIONS = {
     **dict.fromkeys(("maximize", "maximise", "maximum", "highest", "higher", "desc", "descending"), "max"),
@@ -99,7 +99,7 @@ NameContains = Annotated[str, Field(description="Part of the name, in any case."
 
 
 def _texts_by_name(values: object) -> object:
-    """Params and tags are stored as text: lists and mappings as JSON, everything else as Python spells it."""
+    """Params and tags are stored as text: lists and mappings as JSON, everything else as Python prints it."""
     if not isinstance(values, dict):
         return values
     return {
@@ -116,7 +116,7 @@ def _milliseconds(value: object) -> object:
     try:
         return moments.milliseconds(str(value), int(time.time() * 1_000), argument="")
     except InvalidInputError:
-        return value  # For validation to judge, and to name.
+        return value  # Validation refuses it and names the argument.
 
 
 def _named(values: object) -> object:
@@ -141,11 +141,11 @@ def _without_uri(name: object) -> object:
 _MODEL_URI = re.compile(r"models:/+(?P<name>[^/@]+)(?:[/@](?P<version>.+))?")
 
 _AsMilliseconds = BeforeValidator(_milliseconds)
-StartTime = Annotated[int | None, Field(ge=0, description="Start in UTC milliseconds. Left out: now."), _AsMilliseconds]
-EndTime = Annotated[int | None, Field(ge=0, description="End in UTC milliseconds. Left out: now."), _AsMilliseconds]
+StartTime = Annotated[int | None, Field(ge=0, description="Start in UTC milliseconds. Default: now."), _AsMilliseconds]
+EndTime = Annotated[int | None, Field(ge=0, description="End in UTC milliseconds. Default: now."), _AsMilliseconds]
 
 
-# The schema takes values of any kind; tools get texts.
+# The schema accepts values of any kind; tools get texts.
 Params = Annotated[
     Mapping[str, str],
     BeforeValidator(_texts_by_name),
@@ -165,14 +165,14 @@ Datasets = Annotated[
     BeforeValidator(_named),
     Field(description="Datasets: name, and if known digest, source, source_type, context (training), schema."),
 ]
-RunName = Annotated[str, Field(max_length=250, description="Left out: MLflow generates one.")]
+RunName = Annotated[str, Field(max_length=250, description="Default: generated by MLflow.")]
 Description = Annotated[str, Field(max_length=8_000, description="Notes, as free text.")]
 ParentRun = Annotated[str, Field(description="Run that this one is nested under.")]
 Key = Annotated[
     str,
     Field(
         max_length=200,
-        description="Your own unique text. The same call with the same key never makes a second run.",
+        description="Your own unique text. The same call with the same key never creates a second run.",
     ),
 ]
 EndStatus = Annotated[Literal["FINISHED", "FAILED", "KILLED"], Field(description="How the run ended.")]

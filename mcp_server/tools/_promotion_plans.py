@@ -33,7 +33,7 @@ class PromotionPlan:
 
     candidate: ModelVersion
     model: str
-    """The registered model whose alias moves; another than the candidate's when a copy is promoted."""
+    """The registered model whose alias moves; not the candidate's own when a copy is promoted."""
     target: ModelVersion | None
     """The version to promote: the candidate, or the copy it already has; None when the copy is still to be made."""
     pointer: Pointer
@@ -41,7 +41,7 @@ class PromotionPlan:
     """The version that has the alias now."""
     results: tuple[GateResult, ...]
     person_only: bool
-    """True when the policy wants a person's agreement."""
+    """True when the policy requires a person's agreement."""
 
     @property
     def current_version(self) -> str:
@@ -63,8 +63,8 @@ class PromotionPlan:
     @property
     def leaves_stage(self) -> str:
         """The stage that the version leaves by moving to another one; empty for an alias."""
-        leaves = self.target is not None and self.pointer.stage and self.target.stage in STAGES
-        return self.target.stage if leaves and self.target and self.target.stage != self.pointer.stage else ""
+        stage = self.target.stage if self.target and self.pointer.stage else ""
+        return stage if stage in STAGES and stage != self.pointer.stage else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ def _as_recorded(
 ) -> GateResult:
     """A comparison with another version counts as it did when the target was promoted.
 
-    A rollback often returns to a version that measured worse than the one it replaces: that is not held against it.
+    A rollback often returns to a version that measured worse than the one it replaces, which must not prevent it.
     """
     own = [e for e in events if e.version == target.version and e.kind == "promotion" and e.concerns(pointer)]
     if result.passed or not result.alias or not own:

@@ -20,7 +20,7 @@ VALUE_LIMIT: Final = 200
 """Characters of one param or tag, unless it is asked for."""
 DESCRIPTION_LIMIT: Final = 1_000
 VALUES_SHOWN: Final = 300
-"""Values of one run beyond which an answer may have no room for all."""
+"""Values of one run that certainly fit into an answer; of more, some may be left out."""
 
 
 def run_record(run: Run, around: Surroundings, *, experiment: str, url: str, whole: bool = False) -> Record:
@@ -52,11 +52,11 @@ def run_record(run: Run, around: Surroundings, *, experiment: str, url: str, who
 def chosen_record(run: Run, columns: Sequence[str]) -> Record:
     """Only what is asked for, whole."""
     found: dict[str, Any] = {"run_id": run.run_id, "run_name": run.run_name}
-    chosen, unknown = matching_columns(columns, [run])
+    chosen, unknown = matching_columns(columns, [run], nobody="This run does not have")
     for column in chosen:
         if (value := run_cell(run, column)) not in ("", None):
             found[column] = LongText(value) if isinstance(value, str) else value
-    return Record(found, hint=" ".join(unknown).replace("No run on this page has", "This run does not have"))
+    return Record(found, hint=" ".join(unknown))
 
 
 def _origin(run: Run, experiment: str) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def _short(values: Mapping[str, str], kind: str, *, whole: bool) -> tuple[dict[s
 
 
 def _why_failed(run: Run) -> list[str]:
-    """What the tags of a run that did not finish well say about it."""
+    """What the tags of a failed or killed run say about the reason."""
     return reasons_in_tags(run.tags) if run.status in ("FAILED", "KILLED") else []
 
 

@@ -21,7 +21,9 @@ _FEWEST_ROWS: Final = 20
 """Tables with fewer rows get the budget of this many: about 1,000 tokens."""
 ALWAYS: Final = 3
 """Varying metrics, and varying params, that are shown whatever they cost."""
+NO_RUN: Final = "No run on this page has"
 _KINDS: Final = ("params", "metrics", "tags")
+_INTERNAL_TAGS: Final = tuple(f"tags.{prefix}" for prefix in tag_names.INTERNAL_PREFIXES)
 _SYNONYMS: Final = {
     "name": "run_name", "id": "run_id", "experiment_name": "experiment", "state": "status", "started": "start_time",
     "created": "start_time", "ended": "end_time", "lifecycle": "lifecycle_stage", "parent": "parent_run",
@@ -35,7 +37,7 @@ _TIMINGS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class RunTable:
-    """Columns and rows, and the names of what there was no room for."""
+    """Columns and rows, and the names of the columns that did not fit."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
@@ -47,8 +49,8 @@ class RunTable:
         """What is not shown and how to get it; empty when there is nothing to say."""
         parts = list(self.unknown)
         if self.left_out:
-            where = f"columns of {tool}" if tool else "columns="
-            parts.append(f"Also there, for {where}: {', '.join(shown(name) for name in self.left_out)}.")
+            where = f"columns= of {tool}" if tool else "columns="
+            parts.append(f"Not shown, available with {where}: {', '.join(shown(name) for name in self.left_out)}.")
         return " ".join(parts)
 
 
@@ -82,7 +84,8 @@ def run_table(
         columns = list(dict.fromkeys([*fixed, *used]))
         known = {*all_columns(runs), *ATTRIBUTES}
         # A filter on it would have found nothing, so only an order can name what no run has.
-        unknown = [f"{_unknown(name, sorted(known))} It orders nothing." for name in used if runs and name not in known]
+        missing = [name for name in used if runs and name not in known]
+        unknown = [f"{_unknown(name, sorted(known), NO_RUN)} Ordering by it has no effect." for name in missing]
         more, left_out = _chosen(runs, columns, row_budget)
         columns += more
         if by_time and "start_time" not in columns:
@@ -107,7 +110,7 @@ def search_hint(search: Search) -> str:
 
 
 def used_columns(search: Search) -> list[str]:
-    """The columns that a search speaks of, ordered ones first."""
+    """The columns that a search uses, those of its order first."""
     ordered = [entry.rpartition(" ")[0] for entry in search.order_by]
     named = ["datasets" if one.entity == "datasets" else f"{one.entity}.{one.key}" for one in search.all_clauses]
     found = (name.replace("`", "").removeprefix("attributes.") for name in [*ordered, *named])
@@ -119,10 +122,9 @@ def used_columns(search: Search) -> list[str]:
 def varying_columns(runs: Sequence[Run]) -> list[str]:
     """What tells runs apart, the most telling first: params, metrics, tags; then timings, `system/` and long values.
 
-    All that it has for a single run. Tags that MLflow keeps are left out.
+    For a single run, everything it has. MLflow's own tags are left out.
     """
-    internal = tuple(f"tags.{prefix}" for prefix in tag_names.INTERNAL_PREFIXES)
-    columns = [name for name in all_columns(runs) if not name.startswith(internal)]
+    columns = [name for name in all_columns(runs) if not name.startswith(_INTERNAL_TAGS)]
     if len(runs) > 1:
         columns = [name for name in columns if len({str(run_cell(run, name)) for run in runs}) > 1]
     return sorted(columns, key=lambda name: _is_late(name, runs))
@@ -134,13 +136,13 @@ def all_columns(runs: Sequence[Run]) -> list[str]:
     metrics = sorted({f"metrics.{key}" for run in runs for key in run.metrics})
     tags = sorted(
         {f"tags.{key}" for run in runs for key in run.tags},
-        key=lambda name: (name.removeprefix("tags.").startswith(tag_names.INTERNAL_PREFIXES), name),
+        key=lambda name: (name.startswith(_INTERNAL_TAGS), name),
     )
     return params + metrics + tags
 
 
 def _chosen(runs: Sequence[Run], fixed: Sequence[str], row_budget: int) -> tuple[list[str], list[str]]:
-    """Columns that have room beside the fixed ones, and those that have not."""
+    """Columns that fit beside the fixed ones, and those that do not."""
     budget = row_budget * max(len(runs), _FEWEST_ROWS) - sum(_width(name, runs) for name in fixed)
     candidates = [name for name in varying_columns(runs) if name not in fixed]
     sure = {name for kind in ("metrics", "params") for name in [n for n in candidates if n.startswith(kind)][:ALWAYS]}
@@ -158,7 +160,7 @@ def _chosen(runs: Sequence[Run], fixed: Sequence[str], row_budget: int) -> tuple
 
 
 def _is_late(column: str, runs: Sequence[Run]) -> tuple[bool, bool]:
-    """Sorts long values last, before them what says little about the quality of a run."""
+    """Sorts long values last, and before them what says little about the quality of a run."""
     kind, _, key = column.partition(".")
     values = [str(run_cell(run, column)) for run in runs]
     long = sum(len(value) > VALUE_LIMIT for value in values) * 2 > len(values)
@@ -166,8 +168,8 @@ def _is_late(column: str, runs: Sequence[Run]) -> tuple[bool, bool]:
     return long, dull
 
 
-def matching_columns(asked: Sequence[str], runs: Sequence[Run]) -> tuple[list[str], list[str]]:
-    """The columns that a caller means, and a sentence for each that none of these runs has."""
+def matching_columns(asked: Sequence[str], runs: Sequence[Run], *, nobody: str = NO_RUN) -> tuple[list[str], list[str]]:
+    """The columns that a caller means, and a sentence, beginning with `nobody`, for each that none of the runs has."""
     known = all_columns(runs)
     chosen: list[str] = []
     unknown: list[str] = []
@@ -175,12 +177,12 @@ def matching_columns(asked: Sequence[str], runs: Sequence[Run]) -> tuple[list[st
         found = _matching(text, known)
         chosen += found or [text]
         if not found and runs:
-            unknown.append(_unknown(text, known))
+            unknown.append(_unknown(text, known, nobody))
     return chosen, unknown
 
 
 def _split(asked: Iterable[str], known: Sequence[str]) -> Iterable[str]:
-    """Each name without quotes and spaces; a text with commas is several names, unless a column is called so."""
+    """Each name without quotes and spaces; a text with commas is several names, unless a column has that name."""
     for text in asked:
         parts = [text] if text in known else text.split(",")
         for part in parts:
@@ -199,7 +201,7 @@ def _matching(name: str, known: Sequence[str]) -> list[str]:
         name = f"{plural}.{key}"
     if name in _KINDS:
         name = f"{name}.*"
-    shown_by_default = [column for column in known if not column.startswith(("tags.mlflow.", "tags.mcp."))]
+    shown_by_default = [column for column in known if not column.startswith(_INTERNAL_TAGS)]
     if name in ("*", "all"):
         return shown_by_default
     if "*" in name:
@@ -215,10 +217,10 @@ def _matching(name: str, known: Sequence[str]) -> list[str]:
     return folded if len(folded) == 1 else []
 
 
-def _unknown(name: str, known: Sequence[str]) -> str:
+def _unknown(name: str, known: Sequence[str], nobody: str) -> str:
     near = closest(name, [*known, *ATTRIBUTES])
     say = f" Closest: {', '.join(shown(one) for one in near)}." if near else ""
-    return f"No run on this page has {shown(name)}.{say}"
+    return f"{nobody} {shown(name)}.{say}"
 
 
 def _cell(run: Run, column: str, names: Mapping[str, str], whole: set[str]) -> Any:

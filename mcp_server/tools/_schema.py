@@ -24,7 +24,7 @@ _IMPLIED: Final[tuple[tuple[str, Any], ...]] = (
     ("default", None),
     ("additionalProperties", True),
 )
-"""What a schema means without stating it."""
+"""What a schema means anyway, and need not state."""
 
 
 def published(schema: Json) -> Json:

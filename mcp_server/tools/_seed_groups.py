@@ -10,6 +10,7 @@ from mcp_server.analysis.compare import Comparison, Difference
 from mcp_server.analysis.naming import direction_of, is_resource
 from mcp_server.analysis.sweeps.repeats import is_bookkeeping, is_seed
 from mcp_server.analysis.sweeps.significance import CONFIDENCE, Contrast, SeedComparison, compare_seed_groups
+from mcp_server.listing import listed
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.rendering import Table, number
 from mcp_server.tools._comparison import configuration_texts
@@ -21,7 +22,7 @@ CELLS: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class SeedGroups:
-    """The answer about configurations, and what it says in one sentence."""
+    """The answer about configurations, and a sentence that explains it."""
 
     facts: dict[str, Any]
     hint: str
@@ -40,7 +41,7 @@ def seed_groups(runs: Sequence[Run], comparison: Comparison, *, asked: bool) -> 
     )
     if first is None:
         return None
-    labels = _labels(runs, first, comparison.params)
+    labels = _labels(first)
     most = max(1, CELLS // max(len(first.groups), 1))
     rows: list[list[Any]] = []
     verdicts: list[str] = []
@@ -67,7 +68,7 @@ def seed_groups(runs: Sequence[Run], comparison: Comparison, *, asked: bool) -> 
     )
 
 
-def _labels(runs: Sequence[Run], found: SeedComparison, params: Sequence[Difference]) -> dict[str, str]:
+def _labels(found: SeedComparison) -> dict[str, str]:
     """A letter for each group, by run id."""
     return {run_id: _letter(at) for at, group in enumerate(found.groups) for run_id in group.run_ids}
 
@@ -84,11 +85,9 @@ def _groups(runs: Sequence[Run], found: SeedComparison, labels: dict[str, str], 
     rows: list[list[Any]] = []
     for group, configuration in zip(found.groups, texts, strict=True):
         label = labels[group.run_ids[0]]
-        ids = ", ".join(run_id[:10] for run_id in group.run_ids[:5])
-        more = f" and {len(group.run_ids) - 5} more" if len(group.run_ids) > 5 else ""
-        rows.append([label, configuration, len(group.run_ids), ids + more])
+        rows.append([label, configuration, len(group.run_ids), listed([run_id[:10] for run_id in group.run_ids])])
     outside = [short_value(run.run_name or run.run_id) for run in runs if run.run_id not in labels]
-    hint = f"Not in a group, for they did not finish with a finite value: {', '.join(outside[:10])}." if outside else ""
+    hint = f"Not in a group because they did not finish with a finite value: {listed(outside, 10)}." if outside else ""
     return Table(["group", "configuration", "n", "runs"], rows, hint=hint)
 
 

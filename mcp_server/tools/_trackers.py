@@ -1,6 +1,6 @@
-"""Several trackers, for all tools at once: which one a call works with, and nothing of another in it.
+"""Several trackers, for all tools at once: chooses the one a call works with and keeps the others out of it.
 
-Tools do not know of it: with one tracker nothing here does anything.
+Tools do not know about it: with one tracker nothing here does anything.
 """
 
 from __future__ import annotations
@@ -15,20 +15,22 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from pydantic import Field
 
 from mcp_server.errors import InvalidInputError
+from mcp_server.paging import NOT_OUR_TOKEN
 from mcp_server.rendering import Picture, Record, Table
 from mcp_server.resource_uris import in_tracker
 from mcp_server.tools._arguments import as_declared
+from mcp_server.tools._signatures import with_parameters
 from mcp_server.trackers import ServerContext, Tracker, Trackers
 
 ARGUMENT: Final = "tracker"
 TARGET_ARGUMENT: Final = "to_tracker"
-"""Of a tool that works with two trackers: the one that is written to, whose rules hold for the call."""
+"""Of a tool that works with two trackers: the one that is written to, whose rules apply to the call."""
 
 _TOKEN: Final = "page_token"
 _MARK: Final = "@"
-"""Between the name of a tracker and the page token that it gave; no name holds it."""
+"""Between the name of a tracker and a page token of it; no name contains it."""
 _TAKES_LINKS: Final = ("run", "runs", "other", "baseline", "parent_run", "experiment", "experiments")
-"""Arguments that links of MLflow's UI stand in; the ids in a link are those of its own server."""
+"""Arguments that accept links to MLflow's UI; the ids in a link are those of its own server."""
 
 Answer = TypeVar("Answer", bound="Table | Record | Picture")
 
@@ -37,7 +39,7 @@ Answer = TypeVar("Answer", bound="Table | Record | Picture")
 class ChooseTracker:
     """Middleware, the one place that chooses the tracker of a tool call; everything behind it sees only that one.
 
-    A name that is none stays as it is: the schema of the tool refuses it before anything is asked of MLflow.
+    An unknown name is passed on: the schema of the tool refuses it before anything is asked of MLflow.
     """
 
     trackers: Trackers
@@ -49,7 +51,7 @@ class ChooseTracker:
         arguments = cast("dict[str, Any]", params.get("arguments") or {})
         schema = {"type": "string", "enum": list(self.trackers.names)}
         for argument in (ARGUMENT, TARGET_ARGUMENT):
-            # In the form in which it is validated: otherwise ["prod"] would be accepted and the default be chosen.
+            # Converted as for validation: otherwise ["prod"] would be accepted, but the default tracker be called.
             name = as_declared({argument: arguments.get(argument)}, {"properties": {argument: schema}}).get(argument)
             if chosen := self.trackers.find(name):
                 params = {**params, "arguments": {**arguments, argument: chosen.name}}
@@ -58,24 +60,16 @@ class ChooseTracker:
 
 
 def with_tracker(function: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
-    """The tool function with a further parameter `tracker`, which `ChooseTracker` reads; without names, as it is."""
+    """The tool function with an additional parameter `tracker`, which `ChooseTracker` reads; as it is without names."""
     if not names:
         return function
 
     async def called(*, tracker: str, **arguments: Any) -> Any:
         return await function(**arguments)
 
-    signature = inspect.signature(function, eval_str=True)
-    keyword = inspect.Parameter.KEYWORD_ONLY
     described = Annotated[Literal[tuple(names)], Field(description="MLflow to work with.")]  # type: ignore[valid-type]
-    parameters = [
-        *(parameter.replace(kind=keyword) for parameter in signature.parameters.values()),
-        inspect.Parameter(ARGUMENT, keyword, annotation=described, default=names[0]),
-    ]
-    called.__name__, called.__qualname__, called.__doc__ = function.__name__, function.__qualname__, function.__doc__
-    called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return called
+    parameter = inspect.Parameter(ARGUMENT, inspect.Parameter.KEYWORD_ONLY, annotation=described, default=names[0])
+    return with_parameters(called, function, parameter)
 
 
 def need_writable(tool: str, tracker: Tracker) -> None:
@@ -103,9 +97,7 @@ def own_arguments(arguments: Mapping[str, Any], context: ServerContext) -> dict[
         return dict(arguments)
     owner, mark, rest = token.strip().partition(_MARK)
     if not mark or owner not in context.trackers.names:
-        raise InvalidInputError(
-            "page_token is not one of this server's. Give next_page_token of the page before, unchanged."
-        )
+        raise InvalidInputError(NOT_OUR_TOKEN)
     if owner != name:
         raise InvalidInputError(f"page_token belongs to tracker '{owner}'. {_give(owner)}")
     return {**arguments, _TOKEN: rest}
@@ -136,7 +128,7 @@ def _marked(token: str, name: str) -> str:
 
 
 def _tracker_of_link(text: str, context: ServerContext) -> str:
-    """The tracker whose UI a link leads to, if it is another than the one that is called."""
+    """The tracker whose UI a link leads to, if it is not the one that is called."""
     here = _addresses(context.tracker)
     for other in context.trackers.all:
         if any(_is_below(text, address) for address in _addresses(other) - here):

@@ -11,7 +11,7 @@ from mcp_server.tools._context import Tracking
 async def written(tracking: Tracking, recorded: Recorded, content: RunContent) -> Record:
     hints = list(content.warnings)
     if recorded.existed:
-        hints.insert(0, "This key had already logged a run, which is the one shown; nothing was written again.")
+        hints.insert(0, "A run with this key already exists, and is shown here; nothing was written again.")
     if recorded.created_experiment:
         hints.insert(
             0, f"Experiment '{recorded.experiment.name}' did not exist and was created." + recorded.near_experiments

@@ -37,15 +37,15 @@ from mcp_server.untrusted import shown
 READ_LIMIT: Final = 2_000
 """Runs read to fold seeds or to find a Pareto front: two requests, 4 MB of MLflow's JSON."""
 READ_SECONDS: Final = 20.0
-"""Longest time of reading them; the ranking is then of what was read, and says so."""
+"""Longest time for reading them; then what was read is ranked, and the answer says so."""
 
 
 async def compare_runs(
     tracking: Tracking,
     runs: RunRefs,
-    baseline: Annotated[RunRef, Field(description="Run that deltas are against. Left out: the first.")] = "",
+    baseline: Annotated[RunRef, Field(description="Run to compute deltas against. Default: the first.")] = "",
     metrics: MetricNames = (),
-    percent: Annotated[bool, Field(description="Deltas in percent as well.")] = False,
+    percent: Annotated[bool, Field(description="Also show deltas in percent.")] = False,
 ) -> Record:
     """Compare two or more runs (2 to 100): what changed between them in hyperparameters, metrics, data, code and
     environment, which is better and whether it really helps.
@@ -65,7 +65,7 @@ async def compare_runs(
         facts = side_by_side(comparison, run_labels(found), percent=percent)
     hint = comparison_hint(comparison)
     if folded is not None:
-        # The groups say more than the runs one by one, and less often the same.
+        # The groups say more than the single runs, with less repetition.
         for name in ("params", "metrics", "best", "runs"):
             facts.pop(name, None)
         facts = {**folded.facts, **facts}
@@ -125,10 +125,10 @@ async def get_metric_history(
     runs: RunRefs,
     metrics: Annotated[MetricNames, Field(min_length=1, max_length=20, description="Metric names, such as val_loss.")],
     max_points: Annotated[
-        int, Field(ge=0, le=500, description="Points shown per curve. Left out: 32 of one curve, 12 of several.")
+        int, Field(ge=0, le=500, description="Points shown per curve. Default: 32 for one curve, 12 for several.")
     ] = 0,
-    start_step: Annotated[int | None, Field(description="First step. Left out: the first there is.")] = None,
-    end_step: Annotated[int | None, Field(description="Last step. Left out: the last there is.")] = None,
+    start_step: Annotated[int | None, Field(description="First step. Default: the first.")] = None,
+    end_step: Annotated[int | None, Field(description="Last step. Default: the last.")] = None,
     exact: Annotated[bool, Field(description="Read every logged point where a server sends a sample; slower.")] = False,
 ) -> Table:
     """Read learning curves, metrics by step or epoch, of one or more runs: some points, and each curve's facts.
@@ -137,13 +137,7 @@ async def get_metric_history(
     spikes, NaN and infinity counts. To see one stretch more closely give start_step and end_step.
     """
     found = await tracking.get_runs(runs)
-    series = await history.read(
-        found,
-        metrics,
-        start_step=start_step,
-        end_step=end_step,
-        exact=exact,
-    )
+    series = await history.read(found, metrics, start_step=start_step, end_step=end_step, exact=exact)
     return curves_table(found, metrics, series, points_per_curve(max_points, len(series)))
 
 

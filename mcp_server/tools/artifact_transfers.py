@@ -122,7 +122,7 @@ async def download_artifacts(
     report_progress: ReportProgress,
     run: ArtifactsOf,
     to: Annotated[str, Field(description="Local folder, in a folder the server allows; made if missing.")],
-    path: Annotated[str, Field(description="File or folder to download. Left out: everything.")] = "",
+    path: Annotated[str, Field(description="File or folder to download. Default: everything.")] = "",
     pattern: Annotated[str, Field(max_length=200, description="Only files like *.csv or plots/*.")] = "",
 ) -> Record:
     """Download files of a run, logged model or model version into a local folder, each below its own path.
@@ -157,7 +157,7 @@ def _moved(place: ArtifactPlace, moved: Transferred, word: str) -> Record:
             "already_there": few(moved.present),
             "skipped": few(moved.skipped),
         },
-        hint=f"Uploaded as they were, and longer since: {', '.join(few(moved.grew))}." if moved.grew else "",
+        hint=f"Grew during the upload, so their ends are missing: {', '.join(few(moved.grew))}." if moved.grew else "",
         links=written or (logged_files(place.run.run_id, moved.files) if word == "logged" and place.run else ()),
     )
 

@@ -1,4 +1,4 @@
-"""Artifacts: list, read, compare, log, download."""
+"""Artifacts: list and read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mcp_server.tools._params import PageToken
 _REGEX: Final = re.compile(r"\.\*|\\|[|^$+]")
 """What regular expressions have and paths hardly ever."""
 PAGES_SEARCHED: Final = 10
-"""Pages looked through for files that match a glob, before the answer says where to go on."""
+"""Pages searched for files that match a glob before the answer returns a page token."""
 
 ArtifactsOf = Annotated[
     str,
@@ -32,7 +32,7 @@ ArtifactPath = Annotated[
 async def list_artifacts(
     artifacts: Artifacts,
     run: ArtifactsOf,
-    path: Annotated[str, Field(description="Folder to list. Left out: everything.")] = "",
+    path: Annotated[str, Field(description="Folder to list. Default: everything.")] = "",
     pattern: Annotated[str, Field(max_length=200, description="Only files like *.csv, plots/* or **/MLmodel.")] = "",
     max_results: Annotated[int, Field(ge=1, le=1_000, description="Files per page.")] = 100,
     page_token: PageToken = "",
@@ -73,7 +73,7 @@ async def read_artifact(
     ] = "",
     context: Annotated[int, Field(ge=0, le=50, description="Lines around each match.")] = 3,
     json_path: Annotated[str, Field(max_length=500, description="Part of a JSON file: layers[0].units.")] = "",
-    columns: Annotated[tuple[str, ...], Field(max_length=100, description="Columns of a table. Left out: all.")] = (),
+    columns: Annotated[tuple[str, ...], Field(max_length=100, description="Columns of a table. Default: all.")] = (),
 ) -> Record | Picture:
     """Read or search a file that a run or model stored: log, traceback, plot, table, config, MLmodel, requirements.
 

@@ -34,7 +34,7 @@ Source = Annotated[CopySource, Resolve(_source)]
 async def ask_copy(
     trackers: AllTrackers, source: Source, from_tracker: str, to_tracker: str, to_model: str
 ) -> Question | None:
-    """Only where the policy of the target wants a person to let versions in."""
+    """Asks only where the policy of the target requires a person to approve copies."""
     version, target = source.version, trackers.get(to_tracker)
     model = to_model.strip() or version.name
     if not target.policy.copies_need_person(model):
@@ -54,16 +54,14 @@ async def copy_model(
     name: ModelName,
     version: Version,
     from_tracker: Annotated[str, Field(description="Tracker that has the version; get_server_info lists trackers.")],
-    to_tracker: Annotated[str, Field(description="Tracker that gets the copy.")],
-    to_model: Annotated[
-        str, Field(max_length=500, description="Registered model there. Left out: the same name.")
-    ] = "",
-    experiment: Annotated[str, Field(description="Experiment there for the run. Left out: the same name.")] = "",
+    to_tracker: Annotated[str, Field(description="Tracker to copy to.")],
+    to_model: Annotated[str, Field(max_length=500, description="Registered model there. Default: the same name.")] = "",
+    experiment: Annotated[str, Field(description="Experiment there for the run. Default: the same name.")] = "",
 ) -> Record:
     """Copy a model version to another tracker: its files, and the params, metrics, tags and datasets of its run.
 
-    The copy has no alias; promote_model gives it one, through the gates there. Repeated after it was cut off, the
-    call continues, and it never makes a second version.
+    The copy has no alias; promote_model gives it one, through the gates there. Repeating an interrupted call
+    continues it and never creates a second version.
     """
     target, model = trackers.get(to_tracker), to_model.strip() or source.version.name
     order = CopyOrder(model, experiment.strip() or source.experiment, lambda key: not target.policy.protects(key))

@@ -12,10 +12,12 @@ from mcp_server.analysis.diagnosis import diagnosis
 from mcp_server.analysis.diagnosis.findings import Finding
 from mcp_server.analysis.diagnosis.machine_findings import is_judged
 from mcp_server.analysis.naming import has_known_direction, is_resource
+from mcp_server.listing import listed
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.evidence import Evidence, gather_evidence
 from mcp_server.rendering import Record, Table
 from mcp_server.tools._context import OneEngine
+from mcp_server.tools._offered import SHOWN_BY
 from mcp_server.tools._params import MetricNames, RunRef
 
 CURVES: Final = 16
@@ -23,14 +25,14 @@ CURVES: Final = 16
 MACHINE_CURVES: Final = 8
 """The same for `system/` metrics."""
 READING_PART: Final = 0.7
-"""Part of the deadline that may go into reading curves."""
+"""Part of the deadline that may be spent on reading curves."""
 FINDINGS_SHOWN: Final = 25
 
 
 async def diagnose_run(
     engine: OneEngine,
     run: RunRef,
-    metrics: Annotated[MetricNames, Field(description="Curves to look at. Left out: losses and scores first.")] = (),
+    metrics: Annotated[MetricNames, Field(description="Curves to look at. Default: losses and scores first.")] = (),
 ) -> Record:
     """Find what is wrong or went wrong with a run: why it failed or crashed, NaN, diverged, overfit
     (overfitting), plateau, spikes, stalled.
@@ -63,7 +65,7 @@ async def diagnose_run(
             "run_name": found.run_name,
             "status": found.status,
             "verdict": result.verdict,
-            "findings": Table(["level", "finding", "evidence", "shown_by"], rows) if rows else None,
+            "findings": Table(["level", "finding", "evidence", SHOWN_BY], rows) if rows else None,
             "looked_at": _looked_at(evidence),
             "url": await engine.tracking.run_url(found),
         },
@@ -109,18 +111,14 @@ def _hint(run: Run, chosen: Sequence[str], evidence: Evidence, findings: int) ->
     hints: list[str] = []
     sampled = [one.key for one in evidence.series if one.sampled]
     if sampled:
-        hints.append(f"Judged by an even sample of the points: {', '.join(sampled[:6])}{_more(sampled, 6)}.")
+        hints.append(f"Judged by an even sample of the points: {listed(sampled, 6)}.")
     left_out = [key for key in sorted(run.metrics) if key not in chosen and not key.startswith("system/")]
     if left_out:
-        hints.append(f"Not looked at: {', '.join(left_out[:6])}{_more(left_out, 6)}; metrics= names curves to look at.")
+        hints.append(f"Not read: {listed(left_out, 6)}; metrics= chooses the curves to read.")
     if evidence.unread:
-        hints.append(f"No time was left for {', '.join(evidence.unread[:6])}{_more(evidence.unread, 6)}.")
+        hints.append(f"No time was left for {listed(evidence.unread, 6)}.")
     if evidence.log_path and not evidence.log_tail:
         hints.append(f"The log {evidence.log_path} is too large to be read here.")
     if findings > FINDINGS_SHOWN:
-        hints.append(f"{findings - FINDINGS_SHOWN} more findings are not shown; metrics= looks at fewer curves.")
+        hints.append(f"{findings - FINDINGS_SHOWN} more findings are not shown; choose fewer curves with metrics=.")
     return " ".join(hints)
-
-
-def _more(items: Sequence[str], shown: int) -> str:
-    return f" and {len(items) - shown} more" if len(items) > shown else ""

@@ -36,8 +36,8 @@ async def search_experiments(
     page_token: PageToken = "",
     deleted: Annotated[bool, Field(description="List deleted experiments instead of active ones.")] = False,
 ) -> Table:
-    """List or find experiments: which projects there are, about what; the last changed first unless order_by says
-    otherwise.
+    """List or find experiments: which projects there are and what they are about; most recently changed first unless
+    order_by is given.
 
     For the runs inside one use search_runs.
     """

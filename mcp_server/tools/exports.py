@@ -22,10 +22,10 @@ from mcp_server.tools._links import local_files
 from mcp_server.tools._params import ExperimentRefs, OrderBy, PageToken, SameFilter, SameSince
 
 READING_PART: Final = 0.7
-"""Part of the deadline that may go into reading runs; the rest is for writing them."""
+"""Part of the deadline that may be spent on reading runs; the rest is for writing them."""
 COLUMNS_SHOWN: Final = 40
 OLDEST_FIRST: Final = ("attributes.start_time ASC",)
-"""Runs that begin meanwhile come last and shift no page."""
+"""Runs that start in the meantime come last and shift no page."""
 
 
 async def export_runs(
@@ -41,7 +41,7 @@ async def export_runs(
     ],
     experiments: ExperimentRefs = (),
     filter_string: SameFilter = "",
-    order_by: Annotated[OrderBy, Field(description="Left out: oldest first.")] = (),
+    order_by: Annotated[OrderBy, Field(description="Default: oldest first.")] = (),
     since: SameSince = "",
     page_token: PageToken = "",
 ) -> Record:
@@ -69,7 +69,7 @@ async def export_runs(
 async def _read(
     pages: AsyncIterator[FoundRuns], spool: RunSpool, context: Context[Any, Any], end: float
 ) -> FoundRuns | None:
-    """Takes page after page until the last one or the time `end`; gives the last page that was taken."""
+    """Reads page after page until the last one or the time `end`. Returns: the last page that was read."""
     page = None
     async for page in pages:
         await run_sync(partial(spool.add, page.runs, page.search.names))
@@ -90,8 +90,8 @@ def _hint(spool: RunSpool, last: FoundRuns | None) -> str:
     hints: list[str] = []
     if last and last.next_page_token:
         hints.append(
-            f"The time for one call was over after {len(spool):,} runs. The same call with another path and page_token "
-            "writes those that follow."
+            f"The time for one call ran out after {len(spool):,} runs. Repeat the call with another path and this "
+            "next_page_token as page_token to write the rest."
         )
     if spool.escaped:
         hints.append(f"{spool.escaped:,} texts that a spreadsheet would run as formulas begin with an apostrophe.")

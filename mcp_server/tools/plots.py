@@ -34,7 +34,7 @@ PANELS: Final = {"curves": 4, "bars": 3, "scatter": 1, "parallel": 1, "pareto": 
 MOST_RUNS: Final = 2_000
 """Points and lines of the other charts."""
 READING_PART: Final = 0.4
-"""Part of the deadline that may go into searching runs; curves and drawing take the rest."""
+"""Part of the deadline that may be spent on searching runs; curves and drawing take the rest."""
 
 
 async def plot_metrics(
@@ -47,21 +47,21 @@ async def plot_metrics(
             "front of two metrics."
         ),
     ] = "curves",
-    runs: Annotated[RunRefs, Field(min_length=0, description="Runs. Left out: those of experiments.")] = (),
+    runs: Annotated[RunRefs, Field(min_length=0, description="Runs. Default: those of experiments.")] = (),
     experiments: ExperimentRefs = (),
-    params: Annotated[ParamNames, Field(description="For scatter and parallel. Left out: those that vary.")] = (),
+    params: Annotated[ParamNames, Field(description="For scatter and parallel. Default: those that vary.")] = (),
     filter_string: SameFilter = "",
 ) -> Picture:
     """Draw a chart as an image: learning curves, bar chart, scatter plot, parallel coordinates, Pareto front.
 
-    The text beside it says what it shows.
+    The text beside it describes what it shows.
     """
     if len(metrics) > PANELS[kind] or (kind == "pareto" and len(metrics) != 2):
         number = "exactly 2 metrics" if kind == "pareto" else f"at most {PANELS[kind]}"
         raise InvalidInputError(f"A chart of kind {kind} takes {number}, not {len(metrics)}.")
     found, left = await _runs(engine, kind, metrics, runs, experiments, filter_string)
     chart = await _chart(engine, kind, found, metrics, params)
-    # A picture shows what is drawn into it: redacted now, as nothing can be taken out of it later.
+    # Redacted before it is drawn: nothing can be taken out of a picture.
     drawn = await compute("draw", redacted(dict(chart.request)))
     return Picture(
         base64.b64decode(drawn["png"]),

@@ -31,7 +31,7 @@ Gates = Annotated[
 ]
 ToModel = Annotated[
     str,
-    Field(max_length=500, description="Promote a copy in this registered model instead, as prod.churn."),
+    Field(max_length=500, description="Promote a copy in this registered model instead, such as prod.churn."),
 ]
 Reason = Annotated[str, Field(max_length=1_000, description="Why, for the record.")]
 AllowFirst = Annotated[
@@ -99,7 +99,7 @@ async def _promotion_record(
     engine: Engine, plan: PromotionPlan, promoted: Registered, *, moved: bool, dry_run: bool
 ) -> Record:
     copied = plan.candidate.name != plan.model
-    # Of a copy that was not made yet there is no version.
+    # A copy that was not made yet has no version.
     number = promoted.version.version if promoted.version.name == plan.model else ""
     return Record(
         {
@@ -179,8 +179,8 @@ def _first_version_hint(plan: PromotionPlan) -> str:
     if not unused:
         return ""
     return (
-        f" No version has the alias {', '.join(unused)}. If none ever had it, and none the {plan.pointer}, "
-        "allow_first=true lets the first version pass; otherwise name an alias that exists, which get_model lists."
+        f" No version has the alias {', '.join(unused)}. If no version ever had it, nor the {plan.pointer}, "
+        "allow_first=true lets the first version pass; otherwise use an alias that get_model lists."
     )
 
 

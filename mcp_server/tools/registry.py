@@ -78,7 +78,7 @@ async def search_models(
     ]
     hint = ""
     if not rows and not page_token:
-        hint = "No registered model matches; without arguments this lists all. register_model makes one from a run."
+        hint = "No registered model matches; without arguments this lists all. register_model creates one from a run."
     columns = ["name", "latest_version", "aliases", "last_update", "stages", "description"]
     return Table(columns, rows, page.next_page_token, hint, resume=page.resume).without_empty(keep=4)
 
@@ -121,9 +121,7 @@ def _below(page_token: str) -> int | None:
     """The version that a page token continues after. Raises: InvalidInputError: it is not one of get_model."""
     text = page_token.strip()
     if text and not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise InvalidInputError(
-            f"page_token '{page_token}' is not one that get_model gave; leave it out to start again."
-        )
+        raise InvalidInputError(f"page_token '{page_token}' did not come from get_model; leave it out to start again.")
     return int(text) if text else None
 
 
@@ -183,9 +181,9 @@ async def register_model(
     model_uri: Annotated[str, Field(description="Instead of run: runs:/<run_id>/<model> or models:/m-<id>.")] = "",
     description: Description = "",
     tags: Tags | None = None,
-    alias: Annotated[Alias, Field(description="A free alias to give it, such as challenger.")] = "",
+    alias: Annotated[Alias, Field(description="An unused alias to give it, such as challenger.")] = "",
 ) -> Record:
-    """Register a model that a run logged as a new version; once registered it keeps its version."""
+    """Register a model that a run logged as a new version. Repeating the call returns the same version."""
     policy.need_unprotected(tags or {})
     if alias:
         policy.need_unguarded(name, pointer_of(alias, ""), "Giving an alias with register_model")
@@ -206,13 +204,13 @@ async def update_model(
     policy: Policy,
     name: ModelName,
     version: Annotated[
-        Version, Field(description="Version to change: number, alias, stage or latest. Left out: the model.")
+        Version, Field(description="Version to change: number, alias, stage or latest. Default: the model.")
     ] = "",
     description: Description = "",
     tags: Tags | None = None,
-    alias: Annotated[Alias, Field(description="A free alias to give to the version. promote_model moves one.")] = "",
+    alias: Annotated[Alias, Field(description="An unused alias to give to the version. promote_model moves one.")] = "",
 ) -> Record:
-    """Describe or tag a registered model or one version of it, or give a version an alias that is free."""
+    """Describe or tag a registered model or one version of it, or give a version an unused alias."""
     policy.need_unprotected(tags or {})
     if alias:
         policy.need_unguarded(name, pointer_of(alias, ""), "Giving an alias with update_model")
@@ -257,7 +255,7 @@ async def ask_delete(deletion: ShownDeletion) -> Question:
     """The question shows what the deletion is pinned to: when that changes, the question changes and is asked again."""
     version, name = deletion.version, deletion.model.name
     if version and deletion.alias:
-        known, detail = f"{name} alias {deletion.alias}", f", which version {version.version} has"
+        known, detail = f"{name} alias {deletion.alias}", f", which points to version {version.version}"
     elif version:
         aliases = f", aliases {', '.join(version.aliases)}" if version.aliases else ""
         known, detail = (

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 from mcp.server.mcpserver import Resolve
 from pydantic import Field
 
+from mcp_server.listing import and_more
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.run_content import run_content
@@ -51,7 +52,7 @@ NAMED_RUNS: Final = 5
 """Runs that a question names; the rest are counted."""
 
 WriteExperiment = Annotated[
-    ExperimentRef, Field(description="Experiment id, name or UI link; a new name makes it. Left out: the default.")
+    ExperimentRef, Field(description="Experiment id, name or UI link; a new name creates it. Default: the server's.")
 ]
 
 
@@ -99,7 +100,7 @@ async def get_run(
     tracking: Tracking,
     run: RunRef,
     columns: Annotated[
-        Columns, Field(description="Only these, whole: params.prompt, tags.*, description. Left out: everything.")
+        Columns, Field(description="Only these, whole: params.prompt, tags.*, description. Default: everything.")
     ] = (),
 ) -> Record:
     """Show everything about one run: status, when, who ran it, git commit, why it failed, metrics, all its
@@ -140,7 +141,7 @@ async def log_run(
     """Log (record, write down) a whole finished run with its results in one call: params, metrics with steps, tags,
     datasets, artifacts.
 
-    Give an idempotency_key whenever the call might be repeated. For a run that goes on while you work use
+    Give an idempotency_key whenever the call might be repeated. For a run that stays open while you work use
     start_run, log_to_run and finish_run.
     """
     policy.need_unprotected(tag_names.written(tags, description=description, name=run_name))
@@ -176,7 +177,7 @@ async def start_run(
     parent_run: ParentRun = "",
     idempotency_key: Key = "",
 ) -> Record:
-    """Begin a new run that goes on while you work. Add to it with log_to_run, end it with finish_run.
+    """Begin (open) a new run that stays open while you work. Add to it with log_to_run, end it with finish_run.
 
     For results that are complete already use log_run.
     """
@@ -238,7 +239,7 @@ async def finish_run(
     ended = await open_runs.finish(run, "" if status == "auto" else status)
     hint = ""
     if not ended.changed:
-        hint = f"The run had ended as {ended.status_before} before; nothing was changed."
+        hint = f"The run had already ended as {ended.status_before}; nothing was changed."
         if status == "auto" and ended.status_before != "FINISHED":
             hint += " Give status to change it."
     elif ended.status_before in ENDED:
@@ -274,7 +275,7 @@ async def update_run(
     )
     rows = [[change.run.run_id, change.run_name or change.run.run_name, _changed(change)] for change in changes]
     same = sum(not change.anything for change in changes)
-    hint = f"{same} of {len(changes)} runs had all of this already and were not changed." if same else ""
+    hint = f"{same} of {len(changes)} runs already had all of this and were not changed." if same else ""
     return Table(["run_id", "run_name", "changed"], rows, hint=hint)
 
 
@@ -286,13 +287,12 @@ ToDelete = Annotated[Sequence[Run], Resolve(_to_delete)]
 
 
 async def ask_delete(found: ToDelete) -> Question:
-    # The ids tell apart runs of one name.
+    # The ids tell apart runs with the same name.
     names = ", ".join(f"{run.run_name} ({run.run_id[:8]})" for run in found[:NAMED_RUNS])
     if len(found) == 1:
         name = found[0].run_name or found[0].run_id
         return Question(f"Delete run {names}? update_run can restore it.", confirm_name=name)
-    more = f" and {len(found) - NAMED_RUNS} more" if len(found) > NAMED_RUNS else ""
-    text = f"Delete {len(found)} runs: {names}{more}? update_run can restore them."
+    text = f"Delete {len(found)} runs: {names}{and_more(found, NAMED_RUNS)}? update_run can restore them."
     return Question(text, confirm_name=f"{len(found)} runs")
 
 

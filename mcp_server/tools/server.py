@@ -57,11 +57,11 @@ async def get_server_info(engine: OneEngine, policy: Policy, trackers: AllTracke
 
 
 def _rules(policy: PromotionPolicy) -> list[str]:
-    """What each rule is about and which gates it requires, one line each."""
+    """What each rule applies to and which gates it requires, one line each."""
     rules: list[str] = []
     for rule in policy.policies:
         parts = [gate.text for gate in rule.required]
-        parts += ["a person agrees"] if rule.confirm else []
+        parts += ["a person confirms"] if rule.confirm else []
         parts += [f"tag {tag} is protected" for tag in rule.protected_tags]
         parts += ["ended runs are protected"] if rule.protected_metrics else []
         rules.append(f"{', '.join(rule.model)} ({', '.join(rule.alias)}): {'; '.join(parts)}")
@@ -69,7 +69,7 @@ def _rules(policy: PromotionPolicy) -> list[str]:
 
 
 async def _ask(engine: Engine, answers: dict[str, ConnectionStatus], seconds: float) -> None:
-    """Adds the status of a tracker; one that does not answer in time holds nobody up."""
+    """Adds the status of a tracker; one that does not answer in time does not delay the others."""
     name = engine.settings.tracker
     answers[name] = ConnectionStatus(False, f"It did not answer within {seconds:g} s.")
     with anyio.move_on_after(seconds):

@@ -7,23 +7,23 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from mcp_server.analysis.experiment_summary import ExperimentSummary, MetricSummary, ParamSummary, summarize_runs
+from mcp_server.listing import listed
 from mcp_server.mlflow_integration.operations.all_runs import read_runs
 from mcp_server.rendering import Record, Table, duration
 from mcp_server.tools._context import OneEngine
 from mcp_server.tools._params import ExperimentRef, SameFilter, SameSince
+from mcp_server.tools._views import VALUE_LIMIT
 from mcp_server.untrusted import clip
 
 MOST_RUNS: Final = 10_000
 """Runs that one summary reads, the newest; 20 MB of MLflow's JSON."""
 READING_PART: Final = 0.6
-"""Part of the deadline that may go into reading them; the rest is for the answer."""
+"""Part of the deadline that may be spent on reading them; the rest is for the answer."""
 METRICS_SHOWN: Final = 20
 PARAMS_SHOWN: Final = 20
 VALUES_SHOWN: Final = 6
 TAGS_SHOWN: Final = 8
 DAYS_SHOWN: Final = 14
-VALUE_LIMIT: Final = 40
-"""Characters of one value of a param or tag."""
 
 
 async def summarize_experiment(
@@ -54,7 +54,7 @@ async def summarize_experiment(
             "metrics": _metrics(summary.metrics[:METRICS_SHOWN]) if summary.metrics else None,
             "varying_params": _params(summary) if summary.params else None,
             "constant_params": _texts(summary.constants, PARAMS_SHOWN),
-            "tags": {key: _values(values.items(), len(values)) for key, values in _first(summary.tags, TAGS_SHOWN)},
+            "tags": {key: _values(values.items()) for key, values in _first(summary.tags, TAGS_SHOWN)},
             "datasets": dict(_first(summary.datasets, TAGS_SHOWN)),
             "runs_with_models": summary.runs_with_models,
             "url": await engine.experiments.url(place.experiment_id),
@@ -107,12 +107,11 @@ def _param_values(param: ParamSummary) -> str:
     if param.numeric and len(param.values) > VALUES_SHOWN:
         texts = [text for text, _ in param.values]
         return f"{texts[0]} to {texts[-1]}, median {texts[len(texts) // 2]}"
-    return _values(param.values, len(param.values))
+    return _values(param.values)
 
 
-def _values(values: Iterable[tuple[str, int]], total: int) -> str:
-    shown = [f"{clip(text, VALUE_LIMIT)} ({count})" for text, count in list(values)[:VALUES_SHOWN]]
-    return ", ".join(shown) + (f" and {total - VALUES_SHOWN} more" if total > VALUES_SHOWN else "")
+def _values(values: Iterable[tuple[str, int]]) -> str:
+    return listed([f"{clip(text, VALUE_LIMIT)} ({count})" for text, count in values], VALUES_SHOWN)
 
 
 def _texts(mapping: Mapping[str, str], most: int) -> dict[str, str]:
@@ -144,8 +143,5 @@ def _hint(summary: ExperimentSummary, *, complete: bool) -> str:
 
 
 def _beyond(what: str, keys: list[str], most: int) -> list[str]:
-    rest = keys[most:]
-    if not rest:
-        return []
-    more = f" and {len(rest) - 5} more" if len(rest) > 5 else ""
-    return [f"{what} {', '.join(clip(key, VALUE_LIMIT) for key in rest[:5])}{more}"]
+    rest = [clip(key, VALUE_LIMIT) for key in keys[most:]]
+    return [f"{what} {listed(rest)}"] if rest else []

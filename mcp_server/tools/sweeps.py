@@ -10,26 +10,26 @@ from mcp_server.analysis.sweeps import param_effects
 from mcp_server.analysis.sweeps.param_effects import ParamAnalysis, ParamEffect
 from mcp_server.analysis.sweeps.sweep import Sweep, sweep_of
 from mcp_server.errors import InvalidInputError
+from mcp_server.listing import listed
 from mcp_server.mlflow_integration.operations.all_runs import AllRuns, read_runs
 from mcp_server.rendering import Record, Table, number
 from mcp_server.suggestions import suggestion
 from mcp_server.tools._context import OneEngine
 from mcp_server.tools._params import Direction, ExperimentRefs, MetricName, ParamNames, SameFilter, SameSince
+from mcp_server.tools._views import VALUE_LIMIT
 from mcp_server.untrusted import clip
 from mcp_server.worker import compute
 
 MOST_RUNS: Final = 5_000
 """Runs that one analysis reads, the newest."""
 READING_PART: Final = 0.5
-"""Part of the deadline that may go into reading them."""
+"""Part of the deadline that may be spent on reading them."""
 MOST_FACTORS: Final = 40
-"""Params that are analyzed when the caller names none; the rest are named."""
+"""Params that are analyzed when the caller names none; the rest are listed."""
 OTHERS_SHOWN: Final = 12
 """Params without an effect that are listed."""
 GROUPS_SHOWN: Final = 8
 """Values of one param that are listed, the best always among them."""
-VALUE_LIMIT: Final = 40
-"""Characters of one value of a param."""
 
 
 async def analyze_params(
@@ -160,22 +160,21 @@ def _hint(sweep: Sweep, chosen: Sweep, analysis: ParamAnalysis, found: AllRuns) 
             "param is shuffled; mean ± std over n configurations. An observed effect need not be a cause."
         )
     if analysis.inseparable:
-        hints.append(f"Changed together with those that have an effect: {', '.join(analysis.inseparable)}.")
+        hints.append(f"Varied together with params that have an effect: {', '.join(analysis.inseparable)}.")
     ignored = [*sweep.seeds, *sweep.identifiers]
     if ignored:
         hints.append(f"Ignored as seeds or names: {_listed(ignored)}.")
     if sweep.sparse:
-        hints.append(f"Too many values to be judged: {_listed(sweep.sparse)}.")
+        hints.append(f"Too many values to judge: {_listed(sweep.sparse)}.")
     if sweep.constants:
         hints.append(f"The same everywhere: {_listed(list(sweep.constants))}.")
     if len(analysis.others) > OTHERS_SHOWN:
         hints.append(f"Also without an effect: {_listed([one.param for one in analysis.others[OTHERS_SHOWN:]])}.")
     if len(chosen.factors) == MOST_FACTORS < len(sweep.factors):
         rest = [factor.key for factor in sweep.factors[MOST_FACTORS:]]
-        hints.append(f"Not analyzed: {_listed(rest)}; params= names those to analyze.")
+        hints.append(f"Not analyzed: {_listed(rest)}; params= chooses the params to analyze.")
     return " ".join(hints)
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return ", ".join(clip(name, VALUE_LIMIT) for name in names[:8]) + more
+    return listed([clip(name, VALUE_LIMIT) for name in names], 8)

@@ -1,4 +1,4 @@
-"""wait_for_runs: until something happens to runs that are going."""
+"""wait_for_runs: waits until something happens to runs that are still going."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def wait_for_runs(
     context: Context[Any, Any],
     runs: RunRefs,
     until: Annotated[str, Field(description="Also wait for values: metrics.val_loss < 0.2, joined by and.")] = "",
-    wait_for_all: Annotated[bool, Field(description="For all of them, not the first.")] = False,
+    wait_for_all: Annotated[bool, Field(description="Wait for all of them, not only the first.")] = False,
     timeout_seconds: Annotated[
         float, Field(ge=1, le=3_600, description="Longest wait, up to the limit of one call.")
     ] = 40,
@@ -35,7 +35,7 @@ async def wait_for_runs(
     """Wait for runs that are still training: ends when one finishes, fails, crosses a threshold, goes NaN,
     stalls, or at the timeout.
 
-    After a timeout call it again to go on monitoring.
+    After a timeout call it again to keep monitoring.
     """
     thresholds = waiting.thresholds_in(until)
     allowed = engine.settings.timeout_seconds * (1 - MARGIN)
@@ -60,7 +60,7 @@ async def wait_for_runs(
 
 
 async def _stalled(engine: OneEngine, run: Run) -> str:
-    """A sentence when nothing was logged for long; from one curve, for reading them all takes time."""
+    """A sentence when nothing was logged for long; judged by one curve, because reading all of them takes time."""
     own = sorted((key for key in run.metrics if not key.startswith("system/")), key=lambda key: (is_resource(key), key))
     series = await engine.metric_history.read([run], own[:1]) if own else ()
     found = clock_findings(run, series, now=int(time.time() * 1_000))
@@ -87,7 +87,7 @@ def _record(found: Waited, thresholds: Sequence[Threshold], *, cut: bool) -> Rec
 
 
 def _nothing(found: Waited) -> str:
-    return "nothing until the timeout" if found.timed_out else "nothing: all had ended before"
+    return "nothing until the timeout" if found.timed_out else "nothing: all had already ended"
 
 
 def _hint(found: Waited, thresholds: Sequence[Threshold], *, cut: bool) -> str:

@@ -49,8 +49,6 @@ def test_an_empty_series_has_no_facts():
         first_nan_step=None,
         infinity_count=0,
         first_infinity_step=None,
-        repeated_steps=0,
-        backward_steps=0,
         seconds_per_step=None,
     )
 
@@ -150,13 +148,6 @@ def test_a_series_that_ends_in_nan_has_diverged_at_its_first():
     assert facts([1.0, math.nan, 0.5, 0.4, 0.3, 0.2]).trend == "improving"
     assert facts([math.nan] * 3).divergence == Divergence(0, "ends in NaN")
     assert facts([math.nan] * 3).best is None
-
-
-def test_repeated_and_backward_steps_are_counted():
-    """Also a later step logged at an earlier time: two writers, or a resumed run."""
-    steps = [(0, 0), (1, 10), (1, 20), (0, 30), (2, 40), (3, 5)]
-    found = describe(MetricSeries("r", "m", tuple(MetricPoint(step, 1.0, time) for step, time in steps)), "min")
-    assert (found.repeated_steps, found.backward_steps) == (1, 2)
 
 
 def test_the_time_of_a_step_survives_gaps_and_batched_logging():

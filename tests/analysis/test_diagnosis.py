@@ -42,7 +42,7 @@ def test_every_planted_fault_is_found_and_no_other(one: Training):
 
 def test_healthy_runs_raise_no_alarm():
     """120 of them, none like another."""
-    assert {one.run.run_id: wrong(diagnosed(one)) for one in healthy(0, 120) if not diagnosed(one).healthy} == {}
+    assert {one.run.run_id: wrong(diagnosed(one)) for one in healthy(0, 120) if wrong(diagnosed(one))} == {}
 
 
 def test_the_evidence_names_metric_step_and_numbers():
@@ -62,7 +62,7 @@ def test_a_failed_run_says_why_from_its_tags_and_its_log():
         "The run is FAILED: tag error: CUDA out of memory; logs/train.log: RuntimeError: CUDA error: out of memory."
     )
     silent = diagnose_run(replace(run, tags={}), (), now=START)
-    assert silent.findings[0].evidence == "The run is FAILED: no tag and no log of it says why."
+    assert silent.findings[0].evidence == "The run is FAILED: neither a tag nor its log gives a reason."
     assert reasons_in_tags({"exit_code": "137", "team": "vision", "mlflow.error": "x"}) == ["exit_code: 137"]
 
 
@@ -75,7 +75,7 @@ def test_a_waiting_gpu_and_full_memory():
     full = [system("gpu_1_memory_usage_percentage", [40.0] * 10 + [99.0])]
     assert wrong(diagnose_run(Run("r", "1", status="FINISHED", metrics={"a": 1}), full, now=START)) == {"nearly full"}
     well = [system("gpu_0_utilization_percentage", [91.0] * 20)]
-    assert diagnose_run(Run("r", "1", status="FINISHED", metrics={"a": 1}), well, now=START).healthy
+    assert not wrong(diagnose_run(Run("r", "1", status="FINISHED", metrics={"a": 1}), well, now=START))
 
 
 def test_machines_and_schedules_have_no_better_or_worse():
@@ -110,8 +110,8 @@ def test_far_worse_and_slower_than_its_siblings():
     found = diagnose_run(bad, (), others, now=START)
     assert wrong(found) == {"worse than siblings", "slower than siblings"}
     assert "worse than in 20 of 20 siblings" in found.findings[0].evidence
-    assert diagnose_run(others[0], (), others[1:], now=START).healthy
-    assert diagnose_run(bad, (), others[:5], now=START).healthy, "too few to compare with"
+    assert not wrong(diagnose_run(others[0], (), others[1:], now=START))
+    assert not wrong(diagnose_run(bad, (), others[:5], now=START)), "too few to compare with"
 
 
 def test_a_latest_value_that_is_nan_is_reported_without_its_curve():
@@ -130,7 +130,7 @@ def test_a_run_that_never_learned_and_one_without_metrics():
     assert wrong(diagnose_run(Run("r", "1", status="FINISHED"), (), now=START)) == {"no metrics"}
     waiting = Run("r", "1", status="RUNNING", start_time=START)
     assert wrong(diagnose_run(waiting, (), now=START + 3_600_000)) == {"stalled"}
-    assert diagnose_run(waiting, (), now=START + 60_000).healthy
+    assert not wrong(diagnose_run(waiting, (), now=START + 60_000))
 
 
 @given(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_server.analysis.curves.curves import thin
+from mcp_server.analysis.curves.thinning import thin
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import MetricPoint
 

@@ -14,8 +14,8 @@ Place = TypeVar("Place", float, float | None)
 LOG_RATIO: Final = 100.0
 """A positive axis whose largest value is this many times the smallest is logarithmic."""
 LARGEST: Final = 1e100
-"""Magnitude from which on a value is left out as infinities are: databases store those as 1.8e308, and no axis can be
-divided so far."""
+"""Values of at least this magnitude are left out like infinities: databases store those as 1.8e308, and no axis
+reaches that far."""
 LABEL: Final = 30
 """Characters of one label."""
 CATEGORIES: Final = 15

@@ -6,7 +6,7 @@ Pure facts that JSON can carry; `mcp_server.drawing` makes pictures of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
@@ -29,15 +29,15 @@ from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import MetricSeries, Run
 
 CURVES_TOLD_APART: Final = 7
-"""Curves with a colour of their own; of more the best ones have one, and the rest are grey."""
+"""Curves with a colour of their own; when there are more, the best ones have one and the rest are grey."""
 POINTS: Final = 400
-"""Of one curve; more would share pixels."""
+"""Points of one curve; more would share pixels."""
 BARS: Final = 30
 """Runs of one bar chart, the best."""
 MARKED: Final = 6
 """Points of a Pareto front that are named."""
 LINES: Final = 300
-"""Of a parallel chart; of more runs an even part of their ranking is shown, the best and the worst included."""
+"""Lines of a parallel chart; of more runs an even sample of their ranking is shown, with the best and the worst."""
 AXES: Final = 7
 """Params of a parallel chart."""
 
@@ -78,13 +78,8 @@ def curves_chart(runs: Sequence[Run], series: Sequence[MetricSeries], metrics: S
 
 def bars_chart(runs: Sequence[Run], metrics: Sequence[str]) -> Chart:
     """The latest value of one to three metrics for each run, the best by the first metric on top."""
-    sign = -1.0 if direction_of(metrics[0]).direction == "max" else 1.0
-
-    def order(run: Run) -> tuple[bool, float, str]:
-        value = run.metrics.get(metrics[0], math.nan)
-        return (not is_drawable(value), sign * value if is_drawable(value) else 0.0, run.run_id)
-
-    ordered = sorted(runs, key=order)[:BARS]
+    best_first = _best_first(metrics[0])
+    ordered = sorted(runs, key=lambda run: (*best_first(run), run.run_id))[:BARS]
     names = labels_of(ordered)
     panels = [_bars(metric, ordered) for metric in metrics]
     first, last = ordered[0], ordered[-1]
@@ -225,16 +220,22 @@ def _told_apart(runs: Sequence[Run], series: Sequence[MetricSeries], metric: str
     ids = [run.run_id for run in runs if run.run_id in there]
     if len(ids) <= CURVES_TOLD_APART:
         return set(ids)
-    by_id = {run.run_id: run for run in runs}
-    sign = -1.0 if direction_of(metric).direction == "max" else 1.0
     if not is_resource(metric):
-
-        def order(run_id: str) -> tuple[bool, float]:
-            value = by_id[run_id].metrics.get(metric, math.nan)
-            return (not is_drawable(value), sign * value if is_drawable(value) else 0.0)
-
-        ids.sort(key=order)
+        by_id = {run.run_id: run for run in runs}
+        best_first = _best_first(metric)
+        ids.sort(key=lambda run_id: best_first(by_id[run_id]))
     return set(ids[:CURVES_TOLD_APART])
+
+
+def _best_first(metric: str) -> Callable[[Run], tuple[bool, float]]:
+    """A sorting key: the best latest value first, what cannot be drawn last."""
+    sign = -1.0 if direction_of(metric).direction == "max" else 1.0
+
+    def order(run: Run) -> tuple[bool, float]:
+        value = run.metrics.get(metric, math.nan)
+        return (not is_drawable(value), sign * value if is_drawable(value) else 0.0)
+
+    return order
 
 
 def _curve(series: MetricSeries, label: str, *, background: bool) -> dict[str, Any]:
@@ -266,7 +267,6 @@ def _bars(metric: str, runs: Sequence[Run]) -> dict[str, Any]:
     return {
         "title": short(metric, 40),
         "values": [value if value is not None and is_drawable(value) else None for value in values],
-        "errors": [None] * len(values),
         "texts": [_shown(value) for value in values],
         "dots": narrow and len(finite) > 1,
     }

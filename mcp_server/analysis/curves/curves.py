@@ -9,7 +9,6 @@ from itertools import pairwise
 from statistics import median
 from typing import Final, Literal
 
-from mcp_server.analysis.curves.thinning import thin as thin
 from mcp_server.analysis.naming import Direction
 from mcp_server.mlflow_integration.entities import MetricPoint, MetricSeries
 
@@ -37,7 +36,7 @@ magnitude and has lost nine tenths of a gain as large: accuracy 0.1, 0.9, 0.1.""
 
 SUDDEN: Final = 4
 """Both only when the middle half of the way down took at most 1/4 of the points after the best (or 2 points): a
-learning rate that is annealed and seconds that add up go evenly, and nothing is wrong with them."""
+learning rate that is annealed and seconds that add up change evenly, and nothing is wrong with them."""
 
 END: Final = 20
 """The end whose median is judged for divergence: the last 1/20 of the finite points, 3 to 101 of them, as
@@ -80,11 +79,7 @@ class CurveFacts:
     infinity_count: int
     """Both signs."""
     first_infinity_step: int | None
-    repeated_steps: int
-    """Points with the step of the point before them."""
-    backward_steps: int
-    """Points with a lower step than the point before them, or a later step and an earlier time: logged out of order,
-    by a resumed run or by two writers."""
+
     seconds_per_step: float | None
     """Median over neighbours of time difference by step difference; where half of the points share their time
     (batched logging), the whole time by all steps. None when time stands still."""
@@ -99,7 +94,7 @@ def describe(series: MetricSeries, direction: Direction) -> CurveFacts:
     best = maximum if direction == "max" else minimum
     divergence = _divergence(points, finite, best, direction)
     slope, change = _tail_trend(finite)
-    repeated, backward = _step_order(points)
+
     nans = [point.step for point in points if math.isnan(point.value)] if len(finite) < len(points) else []
     infinities = [point.step for point in points if math.isinf(point.value)] if len(finite) < len(points) else []
     return CurveFacts(
@@ -119,8 +114,6 @@ def describe(series: MetricSeries, direction: Direction) -> CurveFacts:
         first_nan_step=totals.first_nan_step if totals else nans[0] if nans else None,
         infinity_count=totals.infinity_count if totals else len(infinities),
         first_infinity_step=totals.first_infinity_step if totals else infinities[0] if infinities else None,
-        repeated_steps=repeated,
-        backward_steps=backward,
         seconds_per_step=_seconds_per_step(points),
     )
 
@@ -234,17 +227,6 @@ def _trend(finite: Sequence[MetricPoint], divergence: Divergence | None, change:
     if change == 0.0:
         return "flat"
     return "improving" if (change > 0.0) == (direction == "max") else "worsening"
-
-
-def _step_order(points: Sequence[MetricPoint]) -> tuple[int, int]:
-    """Points that repeat the step before them, and points logged out of order."""
-    repeated = backward = 0
-    for before, after in pairwise(points):
-        if after.step == before.step:
-            repeated += 1
-        elif after.step < before.step or after.timestamp < before.timestamp:
-            backward += 1
-    return repeated, backward
 
 
 def _seconds_per_step(points: Sequence[MetricPoint]) -> float | None:

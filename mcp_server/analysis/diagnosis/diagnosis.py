@@ -11,6 +11,7 @@ from typing import Final
 from mcp_server.analysis.diagnosis.findings import Finding, Level, curve_findings
 from mcp_server.analysis.diagnosis.machine_findings import machine_findings
 from mcp_server.analysis.diagnosis.run_findings import clock_findings, sibling_findings, status_findings
+from mcp_server.listing import listed
 from mcp_server.mlflow_integration.entities import MetricSeries, Run
 
 _ORDER: Final[tuple[Level, ...]] = ("problem", "warning", "note")
@@ -24,11 +25,6 @@ class Diagnosis:
     """One or two sentences."""
     findings: tuple[Finding, ...]
     """Problems first, then warnings, then notes."""
-
-    @property
-    def healthy(self) -> bool:
-        """No problem and no warning."""
-        return all(finding.level == "note" for finding in self.findings)
 
 
 def diagnose_run(
@@ -88,7 +84,5 @@ def _named(kind: str, findings: Sequence[Finding]) -> str:
     of_kind = [finding for finding in findings if finding.kind == kind]
     metrics = list(dict.fromkeys(finding.metric for finding in of_kind if finding.metric))
     steps = [finding.step for finding in of_kind if finding.step is not None]
-    where = (
-        f" ({', '.join(metrics[:2])}{f' and {len(metrics) - 2} more' if len(metrics) > 2 else ''})" if metrics else ""
-    )
+    where = f" ({listed(metrics, 2)})" if metrics else ""
     return f"{kind}{where}{f' since step {min(steps)}' if steps else ''}"

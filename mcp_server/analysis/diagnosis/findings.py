@@ -20,14 +20,14 @@ Level = Literal["problem", "warning", "note"]
 FLAT_GAIN: Final = 0.02
 """A curve is flat from where it gains less than this part of what it gained before."""
 LONG_PLATEAU: Final = 0.7
-"""Part of the run without gain from which on it is a warning; from `SHORT_PLATEAU` on a note."""
+"""Part of the run without gain that makes a plateau a warning; `SHORT_PLATEAU` makes it a note."""
 SHORT_PLATEAU: Final = 0.4
 OVERFIT_NOISE: Final = 3.5
 """Standard errors (of a difference of two medians) by which the end must be worse than the best."""
 OVERFIT_GAIN: Final = 0.05
 """Part of what the curve had gained, and of the best value, that it must have lost as well."""
 IMPROVING: Final = 0.02
-"""Part of the whole gain that must fall on the last tenth of a curve that is said to improve still."""
+"""Part of the whole gain that the last tenth must bring for a curve to count as still improving."""
 
 _TRAINING: Final = frozenset({"train", "training", "tr", "trn"})
 _VALIDATION: Final = frozenset({"val", "valid", "validation", "eval", "evaluation", "test", "dev", "holdout"})
@@ -36,8 +36,8 @@ _TRADED_OFF: Final = frozenset(
     {"kl", "kld", "policy", "value", "actor", "critic", "entropy", "generator", "discriminator", "gen", "disc"}
     | {"adversarial", "adv", "aux", "auxiliary", "reg", "regularization", "commitment", "penalty", "surrogate"}
 )
-"""Parts of a loss that rise while others fall, in reinforcement learning, autoencoders and adversarial training: their
-course alone says nothing."""
+"""Parts of a loss that rise while others fall, in reinforcement learning, autoencoders and adversarial training: a rise
+or fall of one alone says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def _not_finite(series: MetricSeries, facts: CurveFacts) -> Iterator[Finding]:
         if not finite:
             yield Finding(kind, "problem", f"{series.key} has no finite value: {of} are {kind}.", series.key, step)
         elif is_odd(series.points[-1].value):
-            before = next((point for point in reversed(series.points) if math.isfinite(point.value)), finite[-1])
+            before = finite[-1]
             since = next(point.step for point in series.points if point.step >= before.step and is_odd(point.value))
             last = f"the last finite value is {before.value:.4g} at step {before.step}"
             yield Finding(kind, "problem", f"{series.key} is {kind} since step {since}; {last}.", series.key, since)
@@ -220,6 +220,6 @@ def _learned(shape: Shape) -> bool:
 
 
 def _flat_from(shape: Shape) -> int:
-    """Place from which on the smoothed curve gains less than `FLAT_GAIN` of its gain, or twice its noise."""
+    """First place after which the smoothed curve gains less than `FLAT_GAIN` of its gain, or twice its noise."""
     goal = max(shape.smooth) - max(FLAT_GAIN * shape.gain, 2 * shape.noise)
     return next(at for at, level in enumerate(shape.smooth) if level >= goal)

@@ -26,7 +26,7 @@ SLOWING: Final = 3.0
 FEWEST_SIBLINGS: Final = 8
 """Finished runs below which nothing is compared with them."""
 FENCE: Final = 3.0
-"""Interquartile ranges beyond the quartile from which on a run is far out (Tukey's outer fence)."""
+"""Interquartile ranges above the upper quartile at which a run is far out (Tukey's outer fence)."""
 SLOW: Final = 2.0
 """A run is only slow when it took this many times the median as well."""
 REASON_LIMIT: Final = 300
@@ -39,14 +39,14 @@ _ERROR_LINE: Final = re.compile(
 
 
 def status_findings(run: Run, *, log_path: str = "", log_tail: str = "") -> Iterator[Finding]:
-    """Why a run failed or was killed, as far as its tags and the end of its log tell."""
+    """Why a run failed or was killed, as far as its tags and the end of its log show."""
     if run.lifecycle_stage == "deleted":
         yield Finding("deleted", "note", "The run is deleted; update_run restores it.")
     if run.status in ("FAILED", "KILLED"):
         reasons = [f"tag {reason}" for reason in reasons_in_tags(run.tags)]
         if line := _error_line(log_tail):
             reasons.append(f"{log_path}: {line}")
-        why = "; ".join(reasons) or "no tag and no log of it says why"
+        why = "; ".join(reasons) or "neither a tag nor its log gives a reason"
         yield Finding(run.status.lower(), "problem", f"The run is {run.status}: {why}.".replace("..", "."))
 
 
@@ -114,7 +114,7 @@ def sibling_findings(run: Run, siblings: Sequence[Run]) -> Iterator[Finding]:
 
 def _silent(run: Run, now: int) -> Iterator[Finding]:
     if run.status == "RUNNING" and run.start_time and (now - run.start_time) / 1_000 > RUNNING_GAP_SECONDS:
-        text = f"RUNNING for {_time((now - run.start_time) / 1_000)} without one metric."
+        text = f"RUNNING for {_time((now - run.start_time) / 1_000)} without logging a metric."
         yield Finding("stalled", "problem", text)
     elif run.status == "FINISHED" and not run.metrics:
         yield Finding("no metrics", "warning", "The run finished without logging a metric.")
