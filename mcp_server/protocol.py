@@ -34,7 +34,7 @@ class ProtocolServer(MCPServer[ServerContext]):
     def configure(
         self, tools: ToolManager, *, timeout_seconds: float, missing_tools: Mapping[str, str], audit: AuditLog
     ) -> None:
-        """Sets the tools, the deadline of prompts and resources, the reasons why tools are missing, and the audit log."""
+        """Sets the tools, why others are missing, the deadline of prompts and resources, and the audit log."""
         self._tool_manager = tools
         self._audit = audit
         self._timeout_seconds = timeout_seconds

@@ -64,7 +64,7 @@ PathList = Annotated[tuple[Path, ...], _split(os.pathsep)]
 
 
 class Settings(BaseModel):
-    """The configuration of the server. Frozen: nothing changes while it runs. `load` reads the environment and `.env`."""
+    """The configuration. Frozen: nothing changes while the server runs. `load` reads the environment and `.env`."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, hide_input_in_errors=True)
 
