@@ -75,9 +75,7 @@ class Settings(BaseModel):
         "sqlite:///mlflow.db. Empty: a store in the working folder, else a private one.",
     )
     registry_uri: str = Field(
-        "",
-        validation_alias="MLFLOW_REGISTRY_URI",
-        description="Model registry, if it is on another server. Empty: the same.",
+        "", validation_alias="MLFLOW_REGISTRY_URI", description="Model registry, if on another server. Empty: the same."
     )
     ui_url: PageAddress = Field(
         "",
@@ -113,13 +111,9 @@ class Settings(BaseModel):
         SecretStr(""), validation_alias="MLFLOW_TRACKING_PASSWORD", description="Password for basic auth."
     )
     token: SecretStr = Field(
-        SecretStr(""),
-        validation_alias="MLFLOW_TRACKING_TOKEN",
-        description="Bearer token; used when no user name is set.",
+        SecretStr(""), validation_alias="MLFLOW_TRACKING_TOKEN", description="Bearer token, if no user name is set."
     )
-    workspace: str = Field(
-        "", validation_alias="MLFLOW_WORKSPACE", description="Workspace, on servers that have workspaces."
-    )
+    workspace: str = Field("", validation_alias="MLFLOW_WORKSPACE", description="Workspace, on servers that have any.")
     insecure_tls: bool = Field(
         False,
         validation_alias="MLFLOW_TRACKING_INSECURE_TLS",
