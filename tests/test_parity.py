@@ -71,13 +71,15 @@ async def _script(agent: Agent, model: str) -> AsyncIterator[Answer]:
             idempotency_key=f"{SUFFIX}-{name}",
         )
     yield await call("log_run", experiment=place, run_name="a", idempotency_key=f"{SUFFIX}-a")
-    yield await call("start_run", experiment=other, run_name="open", params={"lr": 1}, idempotency_key=f"{SUFFIX}-o")
-    yield await call("log_to_run", run="open", metrics={"loss": 0.5}, step=3)
-    yield await call("log_artifact", run="open", path="more.txt", content="more")
-    yield await call("finish_run", run="open")
-    yield await call("finish_run", run="open")
+    yield await call(
+        "start_run", experiment=other, run_name="parity-open", params={"lr": 1}, idempotency_key=f"{SUFFIX}-o"
+    )
+    yield await call("log_to_run", run="parity-open", metrics={"loss": 0.5}, step=3)
+    yield await call("log_artifact", run="parity-open", path="more.txt", content="more")
+    yield await call("finish_run", run="parity-open")
+    yield await call("finish_run", run="parity-open")
     yield await call("update_run", runs=["a", "b"], tags={"reviewed": "yes"})
-    yield await call("wait_for_runs", runs=["a", "open"])
+    yield await call("wait_for_runs", runs=["a", "parity-open"])
     yield await call(
         "log_run", experiment=other, run_name="parity-long", params={"prompt": "word " * 900}, artifacts=LONG
     )
