@@ -82,17 +82,12 @@ class MetricPoint:
 
 @dataclass(frozen=True, slots=True)
 class SeriesTotals:
-    """What a store counted over every point of a series."""
+    """What a store counted over every point of a series, and a sample of it cannot show."""
 
     count: int
-    minimum: MetricPoint | None
-    """Of the finite values, as `maximum`; of equal ones the earliest."""
-    maximum: MetricPoint | None
     nan_count: int
-    first_nan_step: int | None
     infinity_count: int
     """Both signs."""
-    first_infinity_step: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +100,8 @@ class MetricSeries:
     sampled: bool = False
     """True when MLflow holds more points than these: what is not in `totals` is then known of the sample only."""
     totals: SeriesTotals | None = None
-    """Of a sampled series, where the store can say."""
+    """Of a sampled series, where the store can say. The points then hold the extremes, the first NaN and the first
+    infinity of all."""
 
 
 @dataclass(frozen=True, slots=True)

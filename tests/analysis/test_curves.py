@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from mcp_server.analysis.curves.curves import CurveFacts, Divergence, describe
 from mcp_server.analysis.naming import Direction
-from mcp_server.mlflow_integration.entities import MetricPoint, MetricSeries
+from mcp_server.mlflow_integration.entities import MetricPoint, MetricSeries, SeriesTotals
 
 
 def series(values: list[float], *, milliseconds: int = 500) -> MetricSeries:
@@ -63,6 +64,12 @@ def test_one_or_two_points_are_too_short_for_a_trend():
         MetricPoint(1, 2.0, 500),
         0.5,
     )
+    assert facts([1.0, 1e6, 1e6]).trend == "too short"
+
+
+def test_first_and_last_are_those_logged_finite_or_not():
+    found = facts([math.inf, 1.0, 2.0, -math.inf])
+    assert (found.first, found.last) == (MetricPoint(0, math.inf, 0), MetricPoint(3, -math.inf, 1500))
 
 
 def test_extremes_come_with_their_first_step_and_the_best_follows_the_direction():
@@ -86,18 +93,27 @@ def test_a_falling_loss_improves_and_a_rising_accuracy_too():
     assert facts(falling, "max").trend == "worsening"
     assert facts([-value for value in falling], "max").trend == "improving"
     assert facts(falling).plateau_step is None
+    assert facts([4.0, 3.0, 2.0, 1.0]).trend == "improving"
 
 
 def test_noise_around_a_level_is_flat_and_a_plateau():
     """The change over the last quarter must exceed twice its standard error."""
     found = facts([1 - 0.01 * step for step in range(50)] + [0.5 + value for value in noise(0.0004, 150)])
     assert (found.trend, found.plateau_step, found.divergence) == ("flat", 50, None)
+    assert facts([1.0 - 1e-6 * step for step in range(100)]).trend == "flat"
 
 
 def test_all_equal_values_are_a_plateau_from_the_first_step():
     """Nothing ever improved."""
     found = facts([0.25] * 10)
     assert (found.trend, found.plateau_step, found.slope, found.divergence) == ("flat", 0, 0.0, None)
+    assert facts([0.0] * 10).plateau_step == 0
+
+
+def test_a_plateau_is_at_least_a_quarter_of_the_points():
+    """Those after the last improvement count."""
+    assert facts([4.0, 3.0, 2.0, 2.0]).plateau_step == 2
+    assert facts([5.0, 4.0, 3.0, 2.0, 2.0]).plateau_step is None
 
 
 def test_overfitting_worsens_but_has_not_diverged():
@@ -133,6 +149,14 @@ def test_what_goes_evenly_has_not_diverged():
     assert facts(warm + [0.5 + 0.5 * math.cos(math.pi * step / 90) for step in range(91)], "max").divergence is None
     assert facts([10.0 + 3 * step for step in range(100)]).divergence is None
     assert facts([0.1 * 0.97**step for step in range(100)], "max").divergence is None
+    three_steps, two_steps = [1.0] * 4 + [40.0, 80.0] + [150.0] * 3, [1.0] * 4 + [40.0] + [150.0] * 4
+    assert facts(three_steps).divergence is None
+    assert facts(two_steps).divergence is not None
+
+
+def test_a_best_of_zero_at_the_start_leaves_no_range_to_leave():
+    """Nothing says how much is much."""
+    assert facts([0.0] * 20 + [5.0] * 20).divergence is None
 
 
 def test_one_odd_value_at_the_end_is_no_divergence():
@@ -148,12 +172,14 @@ def test_a_series_that_ends_in_nan_has_diverged_at_its_first():
     assert facts([1.0, math.nan, 0.5, 0.4, 0.3, 0.2]).trend == "improving"
     assert facts([math.nan] * 3).divergence == Divergence(0, "ends in NaN")
     assert facts([math.nan] * 3).best is None
+    assert facts([1.0, 0.5, math.nan]).divergence == Divergence(2, "ends in NaN")
+    assert facts([1.0, 0.5, math.nan, -math.inf]).divergence == Divergence(2, "ends in infinity")
 
 
 def test_the_time_of_a_step_survives_gaps_and_batched_logging():
     """Seconds: one pause does not move the median; points of one batch share their time."""
     paused = [MetricPoint(step, 1.0, step * 2000 + (90_000_000 if step > 5 else 0)) for step in range(12)]
-    batched = [MetricPoint(step, 1.0, step // 10 * 10_000) for step in range(31)]
+    batched = [MetricPoint(step, 1.0, (step + 9) // 10 * 10_000) for step in range(31)]
     every_tenth = [MetricPoint(step, 1.0, step * 300) for step in range(0, 100, 10)]
     still = [MetricPoint(step, 1.0, 7) for step in range(5)]
     seconds = [
@@ -165,7 +191,16 @@ def test_the_time_of_a_step_survives_gaps_and_batched_logging():
 
 def test_facts_about_a_sample_say_so():
     """MLflow may hold more points."""
-    assert describe(MetricSeries("r", "m", (), sampled=True), "min").sampled
+    found = describe(MetricSeries("r", "m", (), sampled=True), "min")
+    assert (found.sampled, found.counted) == (True, False)
+
+
+def test_what_the_store_counted_over_every_point_stands_above_the_sample():
+    """NaN and infinities between the points of a sample are not lost."""
+    sample = replace(series([1.0, math.nan, 2.0, math.inf, 3.0]), sampled=True, totals=SeriesTotals(1_000, 7, 5))
+    found = describe(sample, "max")
+    assert (found.count, found.nan_count, found.infinity_count) == (1_000, 7, 5)
+    assert (found.sampled, found.counted) == (True, True)
 
 
 def test_a_million_points_are_described():

@@ -90,7 +90,7 @@ def describe(series: MetricSeries, direction: Direction) -> CurveFacts:
     points = series.points
     finite = [point for point in points if math.isfinite(point.value)]
     totals = series.totals
-    minimum, maximum = (totals.minimum, totals.maximum) if totals else _extremes(finite)
+    minimum, maximum = _extremes(finite)
     best = maximum if direction == "max" else minimum
     divergence = _divergence(points, finite, best, direction)
     slope, change = _tail_trend(finite)
@@ -111,9 +111,9 @@ def describe(series: MetricSeries, direction: Direction) -> CurveFacts:
         divergence=divergence,
         trend=_trend(finite, divergence, change, direction),
         nan_count=totals.nan_count if totals else len(nans),
-        first_nan_step=totals.first_nan_step if totals else nans[0] if nans else None,
+        first_nan_step=nans[0] if nans else None,
         infinity_count=totals.infinity_count if totals else len(infinities),
-        first_infinity_step=totals.first_infinity_step if totals else infinities[0] if infinities else None,
+        first_infinity_step=infinities[0] if infinities else None,
         seconds_per_step=_seconds_per_step(points),
     )
 

@@ -75,7 +75,7 @@ class _StoredCurve:
     def sampled(self, size: int, count: int | None) -> MetricSeries:
         """About `size` points at even distances, with first and last; `count` says that totals are wanted, of so many.
 
-        The points that the totals name are among them.
+        With totals, the extremes, the first NaN and the first infinity of all points are among them.
         """
         ((low, high),) = self._ask("ends")
         if low is None:
@@ -100,24 +100,16 @@ class _StoredCurve:
         return [row for row in found if row[0] is not None]
 
     def _totals(self, count: int) -> tuple[SeriesTotals, list[_Row]]:
-        """The totals, and the rows that they name."""
+        """The totals, and the rows of the extremes, of the first NaN and of the first infinity."""
         ((nans, infinities, low, high, nan_step, infinity_step),) = self._ask("totals")
         ((low_step, high_step),) = self._ask("steps_of", minimum=low, maximum=high)
 
         def mark(kind: str, step: int | None, **values: Any) -> list[_Row]:
             return [] if step is None else self._ask(kind, **values, low=step, high=step)
 
-        minimum, maximum = (mark("value", step, value=value) for step, value in ((low_step, low), (high_step, high)))
-        totals = SeriesTotals(
-            count=count,
-            minimum=_point(minimum[0]) if minimum else None,
-            maximum=_point(maximum[0]) if maximum else None,
-            nan_count=nans,
-            first_nan_step=nan_step,
-            infinity_count=infinities,
-            first_infinity_step=infinity_step,
-        )
-        return totals, [*minimum, *maximum, *mark("nan", nan_step), *mark("infinite", infinity_step)]
+        extremes = [*mark("value", low_step, value=low), *mark("value", high_step, value=high)]
+        totals = SeriesTotals(count=count, nan_count=nans, infinity_count=infinities)
+        return totals, [*extremes, *mark("nan", nan_step), *mark("infinite", infinity_step)]
 
     def _ask(self, what: str, **values: Any) -> list[Any]:
         found = self._connection.execute(_statements()[what], {**self._range, **values})
