@@ -204,7 +204,7 @@ def _compare_metric(key: str, runs: Sequence[Run], base: Run) -> MetricCompariso
 
 
 def _cell(value: float | None, base: float | None) -> MetricCell:
-    if value is None or base is None or not (math.isfinite(value) and math.isfinite(base)):
+    if value is None or base is None:
         return MetricCell(value, None, None)
     delta = _finite(value - base)
     # Divided before the multiplication: the quotient of two denormals is an ordinary number.

@@ -103,6 +103,13 @@ def test_different_data_and_code_are_circumstances():
     )
 
 
+def test_datasets_are_listed_by_context_in_alphabetical_order():
+    contexts = ["training", "evaluation", "validation", "testing", "calibration"]
+    runs = [replace(run(i), datasets=tuple(Dataset("churn", i, context=c) for c in contexts)) for i in "ab"]
+    rows = [row.key for row in compare_runs(runs).circumstances]
+    assert rows == [f"{context} dataset" for context in sorted(contexts)]
+
+
 def test_repeats_under_different_seeds_are_folded():
     """Mean and sample standard deviation over the finished runs of one configuration, n said."""
     runs = [
@@ -167,8 +174,8 @@ def test_bad_requests_are_refused_with_what_would_be_right():
         compare_runs([run(str(i)) for i in range(101)])
     with pytest.raises(InvalidInputError, match="Run 'a' is given twice"):
         compare_runs([two[0], two[0]])
-    with pytest.raises(InvalidInputError, match="'z' is not among the runs compared"):
-        compare_runs(two, baseline="z")
+    with pytest.raises(InvalidInputError, match=r"'z' is not among .* one of them: 0, 1, 2, 3, 4 and 2 more\.$"):
+        compare_runs([run(str(i)) for i in range(7)], baseline="z")
     with pytest.raises(InvalidInputError, match="Closest: accuracy"):
         compare_runs(two, metrics=["acc"])
 

@@ -33,6 +33,23 @@ def system(key: str, values: list[float]) -> MetricSeries:
     return MetricSeries("r", f"system/{key}", points)
 
 
+def curve(key: str, values: list[float], *, sampled: bool = False) -> MetricSeries:
+    points = tuple(MetricPoint(at, value, START + at * 10_000) for at, value in enumerate(values))
+    return MetricSeries("r", key, points, sampled)
+
+
+def curve_after(*waits: float) -> MetricSeries:
+    """A curve that says nothing itself, its points logged after pauses of so many seconds."""
+    times = [START + round(1_000 * sum(waits[:at])) for at in range(len(waits) + 1)]
+    return MetricSeries("r", "lr", tuple(MetricPoint(at, 0.5, time) for at, time in enumerate(times)))
+
+
+def found_in(*series: MetricSeries, status: str = "FINISHED", now: int = START) -> list[tuple[str, str]]:
+    """Level and evidence of each finding."""
+    run = Run("r", "1", status=status, metrics={"lr": 0.5})
+    return [(finding.level, finding.evidence) for finding in diagnose_run(run, series, now=now).findings]
+
+
 @pytest.mark.parametrize("one", faulty(0), ids=lambda one: one.run.run_id)
 def test_every_planted_fault_is_found_and_no_other(one: Training):
     found = diagnosed(one)
@@ -52,6 +69,94 @@ def test_the_evidence_names_metric_step_and_numbers():
         f"train_loss is NaN since step 25; the last finite value is {last:.4g} at step 24."
     )
     assert found.verdict.startswith("NaN (train_loss) since step 25")
+
+
+RISING = [0.5 + 0.004 * step for step in range(100)]
+FALLING = [0.9 - 0.004 * step for step in range(100)]
+TURNING = [0.9 - 0.008 * step for step in range(50)] + [0.5 + 0.004 * step for step in range(50)]
+STILL_IMPROVES = "accuracy still improves at the end: 0.838 in the tenth before the last, 0.878 in the last."
+
+
+def spiked(*places: int) -> list[float]:
+    return [0.1 if step in places else value for step, value in enumerate(RISING)]
+
+
+def test_the_course_of_a_curve_is_one_finding_with_its_numbers():
+    """Improving, worsening, or a plateau: a note from 40 % of the run on, a warning from 70 % on."""
+    assert found_in(curve("accuracy", RISING)) == [("note", STILL_IMPROVES)]
+    assert found_in(curve("loss", TURNING)) == [
+        ("warning", "loss is best near step 49 (0.516) and gets worse, to 0.678.")
+    ]
+    assert found_in(curve("accuracy", [0.5 + 0.008 * min(step, 50) for step in range(100)])) == [
+        ("note", "accuracy has gained almost nothing since step 50, for 49% of the run: 0.9 then, 0.9 at the end.")
+    ]
+    assert found_in(curve("accuracy", [0.5 + 0.02 * min(step, 20) for step in range(100)])) == [
+        ("warning", "accuracy has gained almost nothing since step 20, for 80% of the run: 0.9 then, 0.9 at the end.")
+    ]
+    assert found_in(curve("blueness", FALLING)) == [], "nobody knows whether more of it is better"
+
+
+def test_one_spike_is_a_note_and_several_are_a_warning():
+    """Of a sample they are the least that there are."""
+    largest = "the largest 0.1 at step 40 beside values near 0.652."
+    assert found_in(curve("accuracy", spiked(40)))[0] == ("note", f"accuracy has 1 spike, {largest}")
+    assert found_in(curve("accuracy", spiked(40, 10, 11)))[0] == ("warning", f"accuracy has 2 spikes, {largest}")
+    assert found_in(curve("accuracy", spiked(40, 10), sampled=True))[0] == (
+        "warning",
+        f"accuracy has at least 2 spikes, {largest}",
+    )
+
+
+def test_infinite_values_are_a_problem_unless_the_curve_recovers():
+    passing = [math.inf if step in (10, 20) else value for step, value in enumerate(RISING)]
+    assert found_in(curve("accuracy", passing))[0] == (
+        "warning",
+        "accuracy is infinite in 2 of 100 values, first at step 10, and recovers.",
+    )
+    assert "2 of 100 sampled values" in found_in(curve("accuracy", passing, sampled=True))[0][1]
+    assert found_in(curve("accuracy", [*RISING[:30], math.inf, math.inf])) == [
+        ("problem", "accuracy is infinite since step 30; the last finite value is 0.616 at step 29.")
+    ]
+    assert found_in(curve("accuracy", [math.nan] * 4)) == [
+        ("problem", "accuracy has no finite value: 4 of 4 values are NaN.")
+    ]
+
+
+def test_only_a_validation_curve_overfits_and_only_while_its_training_curve_improves():
+    """`train_loss` is its training curve rather than `loss`; of `loss` it is none."""
+    evidence = "val_loss is best near step 49 (0.516) and ends at 0.678, while train_loss goes on from 0.704 to 0.522."
+    three = (curve("loss", FALLING[:50] * 2), curve("train_loss", FALLING), curve("val_loss", TURNING))
+    assert found_in(*three)[0] == ("problem", evidence)
+    levels = [level for level, _ in found_in(curve("train_loss", FALLING), curve("loss", TURNING))]
+    assert levels == ["warning", "note"]
+    assert [level for level, _ in found_in(curve("train_loss", TURNING), curve("val_loss", TURNING))] == ["warning"] * 2
+
+
+def test_pauses_and_slow_ends_are_found_from_the_times_of_the_points():
+    """A pause counts beside the third longest one; a slow end counts from three times the time of a point on."""
+    assert found_in(curve_after(*[10] * 20, *[40] * 8)) == [
+        ("warning", "Each logged point took 10 s at first and 40 s in the last quarter.")
+    ]
+    assert found_in(curve_after(*[10] * 20, *[25] * 8)) == []
+    assert found_in(curve_after(*[0.02] * 20, *[0.1] * 8)) == [], "a tenth of a second is nothing"
+    assert found_in(curve_after(*[10] * 10, 200, *[10] * 10)) == [
+        ("warning", "Nothing was logged for 3 min between steps 10 and 11 (usual: 10 s).")
+    ]
+    assert found_in(curve_after(*[30] * 10, 200, *[30] * 10)) == [], "less than ten times the usual pause"
+    assert found_in(curve_after(*[10] * 10, *[200, 10, 10] * 3, *[10] * 10)) == [], "checkpoints"
+
+
+def test_a_running_run_is_stalled_when_it_logs_nothing_for_long():
+    """Ten minutes, or ten times the usual pause where that is longer."""
+    quick, slow = curve_after(*[10] * 20), curve_after(*[100] * 20)
+    assert found_in(quick, status="RUNNING", now=START + 200_000 + 600_000) == []
+    assert found_in(quick, status="RUNNING", now=START + 200_000 + 601_000) == [
+        ("problem", "RUNNING, but nothing was logged for 10 min (usual: 10 s); last step 20.")
+    ]
+    assert found_in(slow, status="RUNNING", now=START + 2_000_000 + 1_000_000) == []
+    assert found_in(slow, status="RUNNING", now=START + 2_000_000 + 7_200_000) == [
+        ("problem", "RUNNING, but nothing was logged for 2.0 h (usual: 2 min); last step 20.")
+    ]
 
 
 def test_a_failed_run_says_why_from_its_tags_and_its_log():
@@ -111,7 +216,23 @@ def test_far_worse_and_slower_than_its_siblings():
     assert wrong(found) == {"worse than siblings", "slower than siblings"}
     assert "worse than in 20 of 20 siblings" in found.findings[0].evidence
     assert not wrong(diagnose_run(others[0], (), others[1:], now=START))
-    assert not wrong(diagnose_run(bad, (), others[:5], now=START)), "too few to compare with"
+    assert wrong(diagnose_run(bad, (), others[:8], now=START))
+    assert not wrong(diagnose_run(bad, (), others[:7], now=START)), "too few to compare with"
+    days = replace(bad, metrics={}, end_time=START + 3 * 86_400_000)
+    (slow,) = diagnose_run(days, (), others, now=START).findings[-1:]
+    assert slow.evidence == "The run took 3.0 d, longer than 20 of 20 siblings (median 60 s)."
+
+
+def test_a_run_within_the_range_of_its_siblings_is_not_far_out():
+    """Where most siblings agree to the digit, a few others still show that such values happen."""
+    losses = [0.3] * 10 + [2.5]
+    others = [Run(f"s{at}", "1", status="FINISHED", metrics={"val_loss": loss}) for at, loss in enumerate(losses)]
+
+    def judged(loss: float) -> set[str]:
+        return wrong(diagnose_run(Run("r", "1", status="FINISHED", metrics={"val_loss": loss}), (), others, now=START))
+
+    assert (judged(2.5), judged(2.6)) == (set(), {"worse than siblings"})
+    assert judged(0.3) == set()
 
 
 def test_a_latest_value_that_is_nan_is_reported_without_its_curve():

@@ -56,6 +56,7 @@ def test_gates_joined_with_and_become_several():
     joined = parse_gates(["metrics.a > 1 and metrics.b < 2 AND tags.c = 'and'", "params.d = 3"])
     assert [gate.text for gate in joined] == ["metrics.a > 1", "metrics.b < 2", "tags.c = 'and'", "params.d = 3"]
     assert parse_gates([]) == ()
+    assert parse_gates("metrics.a > 1") == parse_gates(["metrics.a > 1"])
 
 
 @pytest.mark.parametrize(
@@ -143,15 +144,18 @@ def test_what_is_missing_fails_and_names_the_closest():
     assert not judge("metrics.a > champion", NOTHING, None).passed
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    ("value", "shown", "word"),
+    [(math.nan, "NaN", "NaN"), (math.inf, "Infinity", "infinite"), (-math.inf, "-Infinity", "infinite")],
+)
 @pytest.mark.parametrize("comparator", [">", ">=", "<", "<=", "=", "!="])
-def test_nan_and_infinity_never_pass(value: float, comparator: str):
+def test_nan_and_infinity_never_pass(value: float, shown: str, word: str, comparator: str):
     """On neither side, with or without a champion."""
     for text in (f"metrics.a {comparator} 0", f"metrics.a {comparator} champion"):
         for champion in (None, NOTHING, Evidence({"a": 1.0})):
             found = judge(text, Evidence({"a": value}), champion)
-            assert not found.passed
-            assert found.reason.endswith("which never passes")
+            assert (found.passed, found.measured) == (False, shown)
+            assert found.reason == f"the candidate's a is {word}, which never passes"
     assert not judge(f"metrics.a {comparator} champion", Evidence({"a": 1.0}), Evidence({"a": value})).passed
 
 
@@ -187,6 +191,11 @@ def test_a_threshold_beyond_every_float_is_still_a_threshold():
     huge = Evidence({"a": 1.7e308})
     found = judge("metrics.a > champion + 50%", huge, huge)
     assert (found.passed, found.required) == (False, "> 2.55E+308")
+
+
+def test_a_threshold_between_two_floats_is_shown_with_all_its_digits():
+    found = judge("metrics.a > champion + 1e-17", Evidence({"a": 0.5}), Evidence({"a": 0.3}))
+    assert (found.passed, found.required) == (True, "> 0.30000000000000001")
 
 
 COMPARATORS = st.sampled_from([">", ">=", "<", "<=", "=", "!="])

@@ -85,7 +85,7 @@ def _not_finite(series: MetricSeries, facts: CurveFacts) -> Iterator[Finding]:
         ("infinite", facts.infinity_count, facts.first_infinity_step, math.isinf),
     )
     for kind, count, step, is_odd in kinds:
-        if not count or step is None:
+        if step is None:
             continue
         finite = [point for point in series.points if math.isfinite(point.value)]
         of = f"{count} of {facts.count} {'' if facts.counted else 'sampled '}values"
@@ -123,7 +123,7 @@ def _overfit(shapes: dict[str, Shape]) -> Iterator[Finding]:
         training, best = shapes[partner], validation.best_at
         step = validation.steps[best]
         then = _level_at(training, step)
-        if training.end - then <= max(2 * training.noise, 0.0):
+        if training.end - then <= 2 * training.noise:
             continue
         text = (
             f"{key} is best near step {step} (median {validation.value(validation.top):.4g}) and ends at a median of "
