@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -48,6 +49,7 @@ def grid(values: dict[str, list[str]], metric: dict[str, float] | None = None, n
 def test_the_planted_params_are_named_and_nothing_else(seed: int):
     found = analyzed(sweep(seed))
     assert {effect.param for effect in found.moved} == PLANTED_PARAMS
+    assert PLANTED_PARAMS.isdisjoint(effect.param for effect in found.others)
     assert (found.interactions, found.inseparable) == ((), ())
     assert found.oob_r2 is not None
     assert found.verdict.startswith(f"Out-of-bag R² {found.oob_r2:.2f} over 60 configurations: accuracy moved with ")
@@ -88,6 +90,33 @@ def test_two_strong_params_of_a_small_grid_do_not_hide_one_another():
 def test_what_matters_is_shown_first():
     """The default axes of a chart."""
     assert set(strongest_first(sweep_of(sweep(0), "accuracy"))[:3]) == PLANTED_PARAMS
+
+
+def test_many_values_are_no_advantage():
+    """Six pairs of neighbours explain more than two halves do, but most of it is their number."""
+    runs = finished(half="xxxxxxyyyyyy", pairs="112233445566", noise="ababababbaab")
+    assert strongest_first(sweep_of(runs, "m")) == ["half", "pairs", "noise"]
+
+
+def test_each_value_or_range_of_values_comes_with_its_best_run():
+    """0.10 and 0.1 are one value, named as it was logged first; seven numbers or more are put into four ranges."""
+    ranges = [*range(1, 9), 8, 8, ""]
+    runs = finished(
+        few=["0.10", "0.1", "1"] * 3 + ["1", "none"], many=list(map(str, ranges)), order=list(map(str, range(11)))
+    )
+    few, many, _ = analyze_params(sweep_of(runs, "m"), None).others
+    shown = {group.label: (group.spread.n, group.best, int(group.best_run, 16)) for group in few.groups}
+    assert shown == {"0.10": (6, 7.0, 7), "1": (4, 9.0, 9), MISSING: (1, 10.0, 10)}
+    assert (list(shown), few.best_group) == (["0.10", "1", MISSING], "1")
+    assert [(group.label, group.spread.n) for group in many.groups] == [
+        ("1 to 2", 2),
+        ("3 to 5", 3),
+        ("6 to 7", 2),
+        ("8", 3),
+        (MISSING, 1),
+    ]
+    least = analyze_params(sweep_of(runs, "m", direction="min"), None).others[0]
+    assert ([group.best for group in least.groups], least.best_group) == ([0.0, 2.0, 10.0], "0.10")
 
 
 def test_seeds_names_and_constants_are_set_aside():
@@ -154,6 +183,58 @@ def test_missing_values_numbers_and_logarithms():
     assert (depth.param, depth.best_group) == ("depth", "4")
 
 
+def finished(**columns: Sequence[str]) -> list[Run]:
+    """One run for each row of some params."""
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return [Run(f"{at:032x}", "1", status="FINISHED", metrics={"m": at}, params=row) for at, row in enumerate(rows)]
+
+
+def test_texts_that_name_a_run_are_no_choices():
+    """Seven texts or more, nine of ten of their own, and not mostly numbers."""
+    runs = finished(
+        note=[f"try {at}" for at in range(20)],
+        almost=[f"try {at // 2 if at < 4 else at}" for at in range(20)],
+        twice=[f"try {at // 2}" for at in range(20)],
+        rate=[f"0.{at + 10}" for at in range(20)],
+        mixed=[f"0.{at + 10}" if at % 2 else f"x{at}" for at in range(20)],
+    )
+    assert sweep_of(runs, "m").identifiers == ("almost", "note")
+    assert sweep_of(finished(note="abcdef"), "m").identifiers == ()
+
+
+def test_a_category_with_fewer_than_three_configurations_for_each_value_is_set_aside():
+    """Two values always count, and of a small sweep every value is shown."""
+    runs = finished(
+        rate=list(map(str, range(18))), six="aabbccddeeffaaabbb", seven="aabbccddeeffggaaab", two="x" * 17 + "y"
+    )
+    found = sweep_of(runs, "m")
+    assert (found.sparse, [factor.key for factor in found.factors]) == (("seven",), ["rate", "six", "two"])
+    assert sweep_of(runs[:11], "m").sparse == ()
+
+
+def test_what_counts_as_a_number():
+    """Four of five values; a few words among many numbers do no harm, a few numbers among words do not help."""
+    many = [str(at) for at in range(1, 17)]
+    runs = finished(
+        mostly=[*many, "auto", "auto", "auto", "auto"],
+        too_few=[*many[:15], "auto", "auto", "auto", "auto", "auto"],
+        few_levels=["1", "2", "3", "auto"] * 5,
+        wide=[str(4 ** (at * 7 % 20)) for at in range(20)],
+        uniform=[str(1 + 5 * at) for at in range(20)],
+        with_zero=[str((at * 3 % 20) ** 3) for at in range(20)],
+    )
+    found = sweep_of(runs, "m")
+    kinds = {factor.key: factor.kind for factor in found.factors}
+    assert kinds == {
+        "mostly": "number",
+        "few_levels": "category",
+        "wide": "log",
+        "uniform": "number",
+        "with_zero": "number",
+    }
+    assert found.sparse == ("too_few",), "a category, of sixteen values"
+
+
 def test_one_exploded_run_decides_nothing():
     """A loss of 1e30 in one configuration hides no effect and makes none."""
     runs = grid({"opt": ["adam", "sgd"], "width": ["1", "2", "4"]}, {"opt=adam": 0.1})
@@ -172,7 +253,9 @@ def test_runs_that_cannot_count_are_counted():
     runs = sweep(0, configurations=4)
     runs[0] = replace(runs[0], status="FAILED")
     runs[1] = replace(runs[1], metrics={"accuracy": float("nan")})
-    assert sweep_of(runs, "accuracy").left_out == {"NaN": 1, "failed": 1}
+    assert list(sweep_of(runs, "accuracy").left_out) == ["NaN", "failed"]
+    runs[2] = replace(runs[2], status="FAILED")
+    assert list(sweep_of(runs, "accuracy").left_out.items()) == [("failed", 2), ("NaN", 1)]
     with pytest.raises(InvalidInputError, match="Closest: accuracy"):
         sweep_of(runs, "acc")
     assert "No finished run" in analyzed([replace(run, status="FAILED") for run in runs]).verdict
