@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_server.analysis.compare import Difference, MetricCell, MetricComparison, compare_runs
-from mcp_server.analysis.sweeps.repeats import FoldedMetric, is_seed
+from mcp_server.analysis.sweeps.repeats import FoldedMetric, is_bookkeeping, is_seed
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Dataset, Run
 
@@ -128,6 +128,15 @@ def test_repeats_under_different_seeds_are_folded():
     assert len(found.runs) == 5
 
 
+def test_where_a_run_writes_neither_splits_nor_names_a_configuration():
+    """A metric without one finite value in the group is left out."""
+    runs = [run(f"r{at}", {"acc": at, "bad": math.nan}, lr="0.1", seed=str(at), output_dir=f"/{at}") for at in range(2)]
+    (group,) = compare_runs([*runs, run("other", lr="0.2")]).repeats
+    assert (group.params, [metric.key for metric in group.metrics]) == ((("lr", "0.1"),), ["acc"])
+    names = ["output_dir", "run_name", "log_path", "hostname", "data_path", "dir", "name", "-"]
+    assert [name for name in names if is_bookkeeping(name)] == ["output_dir", "run_name", "log_path", "hostname"]
+
+
 def test_equal_params_without_different_seeds_are_not_folded():
     """The change under comparison may be in what was not logged as a param."""
     same = [run("a", {"acc": 0.5}, lr="0.1"), run("b", {"acc": 0.6}, lr="0.1")]
@@ -152,8 +161,10 @@ def test_the_mean_of_huge_values_is_finite():
 
 def test_seed_params_are_known_by_whole_words():
     """Counts and namespaces that merely contain such a word are configuration."""
-    seeds = "seed random_state model__random_state randomState rng fold fold_idx trial_number replicate seed0 np.seed"
-    others = "n_folds k_fold max_trial num_seeds seedling trial/lr fold_strategy trials manifold random_features lr"
+    seeds = "seed model__random_state randomState rng fold fold_idx trial_number replicate seed0 np.seed fold_1"
+    others = (
+        "n_folds k_fold max_trial num_seeds seedling trial/lr fold_strategy trials manifold random_features lr id -"
+    )
     assert [name for name in seeds.split() if not is_seed(name)] == []
     assert [name for name in others.split() if is_seed(name)] == []
 

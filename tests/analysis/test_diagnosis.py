@@ -74,7 +74,7 @@ def test_the_evidence_names_metric_step_and_numbers():
 RISING = [0.5 + 0.004 * step for step in range(100)]
 FALLING = [0.9 - 0.004 * step for step in range(100)]
 TURNING = [0.9 - 0.008 * step for step in range(50)] + [0.5 + 0.004 * step for step in range(50)]
-STILL_IMPROVES = "accuracy still improves at the end: 0.838 in the tenth before the last, 0.878 in the last."
+STILL_IMPROVES = "accuracy still improves at the end: median 0.838 in the tenth before the last, 0.878 in the last."
 
 
 def spiked(*places: int) -> list[float]:
@@ -85,13 +85,19 @@ def test_the_course_of_a_curve_is_one_finding_with_its_numbers():
     """Improving, worsening, or a plateau: a note from 40 % of the run on, a warning from 70 % on."""
     assert found_in(curve("accuracy", RISING)) == [("note", STILL_IMPROVES)]
     assert found_in(curve("loss", TURNING)) == [
-        ("warning", "loss is best near step 49 (0.516) and gets worse, to 0.678.")
+        ("warning", "loss is best near step 49 (median 0.516 of several points) and gets worse, to a median of 0.678.")
     ]
     assert found_in(curve("accuracy", [0.5 + 0.008 * min(step, 50) for step in range(100)])) == [
-        ("note", "accuracy has gained almost nothing since step 50, for 49% of the run: 0.9 then, 0.9 at the end.")
+        (
+            "note",
+            "accuracy has gained almost nothing since step 50, for 49% of the run: median 0.9 then, 0.9 at the end.",
+        )
     ]
     assert found_in(curve("accuracy", [0.5 + 0.02 * min(step, 20) for step in range(100)])) == [
-        ("warning", "accuracy has gained almost nothing since step 20, for 80% of the run: 0.9 then, 0.9 at the end.")
+        (
+            "warning",
+            "accuracy has gained almost nothing since step 20, for 80% of the run: median 0.9 then, 0.9 at the end.",
+        )
     ]
     assert found_in(curve("blueness", FALLING)) == [], "nobody knows whether more of it is better"
 
@@ -124,7 +130,10 @@ def test_infinite_values_are_a_problem_unless_the_curve_recovers():
 
 def test_only_a_validation_curve_overfits_and_only_while_its_training_curve_improves():
     """`train_loss` is its training curve rather than `loss`; of `loss` it is none."""
-    evidence = "val_loss is best near step 49 (0.516) and ends at 0.678, while train_loss goes on from 0.704 to 0.522."
+    evidence = (
+        "val_loss is best near step 49 (median 0.516) and ends at a median of 0.678, while train_loss goes on from "
+        "0.704 to 0.522; medians are of several points."
+    )
     three = (curve("loss", FALLING[:50] * 2), curve("train_loss", FALLING), curve("val_loss", TURNING))
     assert found_in(*three)[0] == ("problem", evidence)
     levels = [level for level, _ in found_in(curve("train_loss", FALLING), curve("loss", TURNING))]

@@ -48,6 +48,44 @@ def test_everything_is_counted():
     assert found.odd == ()
 
 
+def test_what_is_frequent_comes_first_and_numbers_ascend():
+    """Params with the fewest values come first; the number of runs decides the order of texts."""
+    rows = [("10", "b", "x"), ("9", "a", "y"), ("10", "b", "y"), ("1", "c", "x")]
+    runs = [
+        run(str(at), params={"a_number": number, "text": text, "two": two}, tags={"mlflow.user": text})
+        for at, (number, text, two) in enumerate(rows)
+    ]
+    found = summarize_runs(runs, now=START)
+    assert [(param.key, param.values) for param in found.params] == [
+        ("two", (("x", 2), ("y", 2))),
+        ("a_number", (("1", 1), ("9", 1), ("10", 2))),
+        ("text", (("b", 2), ("a", 1), ("c", 1))),
+    ]
+    assert list(found.by_user.items()) == [("b", 2), ("a", 1), ("c", 1)]
+
+
+def test_runs_with_models_are_counted_and_metrics_without_a_finite_value_shown():
+    """MLflow 2 names its models in a tag."""
+    runs = [
+        run("new", logged_model_ids=("m-1",)),
+        run("old", tags={"mlflow.log-model.history": "[]"}),
+        run("bad", metrics={"loss": math.nan}),
+    ]
+    found = summarize_runs(runs, now=START)
+    assert found.runs_with_models == 2
+    (loss,) = found.metrics
+    assert (loss.n, loss.minimum, loss.best_run, loss.not_finite) == (0, None, None, 1)
+
+
+def test_repeated_configurations_are_counted_and_an_example_is_named():
+    """By the twelve first characters of an id."""
+    runs = [run(f"{at:02}" * 16, params={"lr": str(at // 2)}, metrics={"loss": 1.0}) for at in range(4)]
+    assert summarize_runs(runs, now=START).odd == (
+        "2 configurations were run more than once with the same params, seed included (4 runs), such as "
+        f"name-{'00' * 16} (000000000000), name-{'01' * 16} (010101010101).",
+    )
+
+
 def test_what_is_odd_is_said():
     runs = [
         run("old", status="RUNNING"),

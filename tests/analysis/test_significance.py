@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_server.analysis.sweeps.configurations import rank_configurations
-from mcp_server.analysis.sweeps.significance import compare_seed_groups, contrast, pooled_noise
+from mcp_server.analysis.sweeps.significance import Noise, compare_seed_groups, contrast, pooled_noise
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
 
@@ -31,6 +31,23 @@ def test_the_interval_is_the_one_scipy_gives():
     found = contrast(first, second)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     assert found.verdict == ("within noise" if expected.low <= 0 <= expected.high else "differs")
+
+
+def test_pooled_noise_stands_in_for_that_of_a_single_run():
+    """Student's t with 4 degrees of freedom reaches 2.7764 at 97.5 %."""
+    one = contrast([0.8], [0.9], noise=Noise(0.01, 4))
+    assert (one.low, one.high) == pytest.approx((0.1 - 0.027764 * 2**0.5, 0.1 + 0.027764 * 2**0.5), abs=1e-6)
+    four = contrast([0.8] * 4, [0.9], noise=Noise(0.01, 4))
+    assert four.high == pytest.approx(0.1 + 0.027764 * 1.25**0.5, abs=1e-6)
+
+
+def test_what_cannot_be_estimated_is_said():
+    equal = contrast([1.0, 1.0], [1.0, 1.0])
+    assert (equal.low, equal.high, equal.verdict, equal.reason) == (0.0, 0.0, "within noise", "every value is the same")
+    huge = contrast([-1.7e308, -1.6e308], [1.7e308, 1.6e308])
+    assert (huge.low, huge.verdict, huge.reason) == (None, "cannot tell", "the values are too large to be compared")
+    assert contrast([1.0], [2.0]).reason == "each has a single run; repeat both with 3 or more seeds"
+    assert contrast([1.0], [2.0, 3.0]).reason == "one of them has a single run; repeat both with 3 or more seeds"
 
 
 def test_equal_configurations_are_rarely_said_to_differ():
@@ -71,7 +88,9 @@ def test_a_real_effect_is_not_noise():
     assert other.contrast is not None
     assert other.contrast.verdict == "differs"
     assert other.contrast.difference == pytest.approx(0.1)
-    assert found.verdict == ""
+    assert (found.verdict, found.confidence) == ("", 0.95)
+    found = compare_seed_groups([*runs, run("c", 0.7, lr="0.3")], "accuracy")
+    assert found is not None and found.confidence == pytest.approx(0.975), "two comparisons share the 5 %"
 
 
 def test_a_single_run_is_judged_by_the_noise_of_the_other_configurations():
