@@ -10,14 +10,23 @@ from typing import Any, Final
 
 import anyio
 from mcp.server import MCPServer
-from mcp.types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
+from mcp.shared.exceptions import MCPError
+from mcp.types import (
+    INVALID_PARAMS,
+    Completion,
+    CompletionArgument,
+    CompletionContext,
+    PromptReference,
+    ResourceTemplateReference,
+)
 
 from mcp_server.errors import MlflowToolError
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.mlflow_integration.operations.searching.run_search import RunQuery
 from mcp_server.resource_uris import tracker_of
+from mcp_server.suggestions import did_you_mean
 from mcp_server.trackers import Trackers
-from mcp_server.untrusted import clean
+from mcp_server.untrusted import clean, shown
 
 VALUES_LIMIT: Final = 100
 """The most that the protocol lets one answer hold."""
@@ -144,7 +153,8 @@ def matching(values: Sequence[str], typed: str) -> list[str]:
 def register_completions(to: MCPServer[Any], trackers: Trackers) -> None:
     """Serves completion/complete for every prompt and template of a server.
 
-    A template is one of some tracker; prompts work with the default one.
+    A template is one of some tracker; prompts work with the default one. Other names and URIs are refused, as the
+    specification asks.
     """
     by_name = {tracker.name: Completions(tracker.engine) for tracker in trackers.all}
 
@@ -154,6 +164,18 @@ def register_completions(to: MCPServer[Any], trackers: Trackers) -> None:
         argument: CompletionArgument,
         context: CompletionContext | None,
     ) -> Completion:
+        await _need_known(ref, to)
         named = tracker_of(ref.uri) if isinstance(ref, ResourceTemplateReference) else ""
         completions = by_name.get(named, by_name[trackers.default.name])
         return await completions.complete(argument.name, argument.value, (context.arguments if context else None) or {})
+
+
+async def _need_known(ref: PromptReference | ResourceTemplateReference, server: MCPServer[Any]) -> None:
+    if isinstance(ref, PromptReference):
+        what, name, known = "prompt", ref.name, [prompt.name for prompt in await server.list_prompts()]
+    else:
+        templates = [template.uri_template for template in await server.list_resource_templates()]
+        known = [*templates, *(str(resource.uri) for resource in await server.list_resources())]
+        what, name = "resource template", ref.uri
+    if name not in known:
+        raise MCPError(INVALID_PARAMS, f"Unknown {what} '{shown(name)}'.{did_you_mean(name, known)}")

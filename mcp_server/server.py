@@ -16,6 +16,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_server import __version__
 from mcp_server.audit import AuditLog
 from mcp_server.completions import register_completions
+from mcp_server.incoming import read_as_meant
 from mcp_server.instructions import instructions
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.outgoing import guard_messages
@@ -81,6 +82,7 @@ def build_server(over: Engine | Trackers) -> ProtocolServer:
         lifespan=_lifespan(trackers),
         middleware=[
             guard_messages,
+            read_as_meant,
             ChooseTracker(trackers),
             _warm_up_after_the_first_answer(trackers),
             announcements.middleware,

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -78,7 +79,10 @@ class StdinLines:
                 await self.replies.send(SessionMessage(reply))
 
     async def _lines(self) -> AsyncIterator[tuple[bytes, bool]]:
-        """Each line, and whether it is complete; only the start of a line that is too long."""
+        """Each line, and whether it is complete; only the start of a line that is too long.
+
+        A byte order mark, with which .NET begins a stream, is left out as RFC 8259 allows.
+        """
         line, complete = bytearray(), True
         while chunk := await anyio.to_thread.run_sync(os.read, self._descriptor, _CHUNK, abandon_on_cancel=True):
             *ended, rest = chunk.split(b"\n")
@@ -86,14 +90,14 @@ class StdinLines:
                 line += part if complete else b""
                 complete = complete and len(line) <= self._limit
                 if line.strip():
-                    yield bytes(line), complete
+                    yield bytes(line).removeprefix(BOM_UTF8), complete
                 line, complete = bytearray(), True
             line += rest if complete else b""
             if len(line) > self._limit:
                 del line[ID_SEARCH:]
                 complete = False
         if line.strip():
-            yield bytes(line), complete
+            yield bytes(line).removeprefix(BOM_UTF8), complete
 
 
 def claim_stdin() -> int:
@@ -122,14 +126,23 @@ def refusal_of(line: bytes) -> Refusal | None:
         return _not_a_message(_read(line))
     if isinstance(message, JSONRPCNotification) and b'"id"' in line and "id" in (_read(line) or {}):
         return Refusal(INVALID_REQUEST, "Invalid request: an id must be a string or an integer.")
+    if (
+        isinstance(message, JSONRPCError)
+        and b'"method"' in line
+        and "method" in (read := cast("dict[str, Any]", _read(line) or {}))
+    ):
+        return Refusal(INVALID_REQUEST, "Invalid request: only an answer has an error.", (_id(read),))
     return None
+
+
+_NO_BATCH: Final = "only revision 2025-03-26 has batches, and none inside another"
 
 
 def _not_a_message(value: Any) -> Refusal:
     if isinstance(value, list):
         batch = [cast("dict[str, Any]", item) for item in cast("list[Any]", value) if isinstance(item, dict)]
         ids = tuple(_id(message) for message in batch if "method" in message and "id" in message)
-        wrong = "only revision 2025-03-26 has batches; send one message per line" if value else "the batch is empty"
+        wrong = f"{_NO_BATCH}; send one message per line" if value else "the batch is empty"
         return Refusal(INVALID_REQUEST, f"Invalid request: {wrong}.", ids or (None,))
     if not isinstance(value, dict):
         return Refusal(INVALID_REQUEST, "Invalid request: a message must be a JSON object.")
@@ -183,4 +196,7 @@ def _read(text: bytes) -> Any:
 
 def _id(message: dict[str, Any]) -> Id:
     identifier = message.get("id")
-    return identifier if isinstance(identifier, str | int) and not isinstance(identifier, bool) else None
+    if isinstance(identifier, str):
+        # Half of a surrogate pair, which no answer can carry.
+        return identifier if identifier == identifier.encode(errors="replace").decode() else None
+    return identifier if isinstance(identifier, int) and not isinstance(identifier, bool) else None

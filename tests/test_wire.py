@@ -28,6 +28,18 @@ REFUSED: dict[str, tuple[str, int, list[Any]]] = {
     "no JSON": ("hello", -32700, [None]),
     "half a message": ('{"jsonrpc": "2.0", "id": 7, "method": "pi', -32700, [7]),
     "half a surrogate": ('{"jsonrpc":"2.0","id":"a","method":"ping","params":{"x":"\\ud800"}}', -32700, ["a"]),
+    "half a surrogate as the id": ('{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}', -32700, [None]),
+    "half a surrogate as the id, no method": ('{"jsonrpc":"2.0","id":"\\ud800"}', -32700, [None]),
+    "half a surrogate as the id of one in a batch": (
+        '[{"jsonrpc":"2.0","id":"\\udfff","method":"ping"},{"jsonrpc":"2.0","id":"b","method":"ping"}]',
+        -32700,
+        [None],
+    ),
+    "a request with an error": (
+        '{"jsonrpc":"2.0","id":16,"method":"ping","error":{"code":1,"message":""}}',
+        -32600,
+        [16],
+    ),
     "deep nesting": (f'{{"jsonrpc":"2.0","id":8,"method":"ping","params":{{"x":{DEEP}}}}}', -32700, [8]),
     "deep nesting, id last": (
         f'{{"jsonrpc":"2.0","method":"ping","params":{{"id":1,"x":{DEEP}}},"id":8}}',
@@ -134,6 +146,71 @@ async def test_a_line_that_is_too_long_is_skipped_without_being_kept():
     assert "100,000 bytes" in sent[0].error.message
 
 
+def test_a_byte_order_mark_and_nulls_of_a_client_library_are_no_part_of_a_request():
+    """.NET begins a stream with the mark; libraries without optional fields send null for them."""
+    empty = {"roots": None, "sampling": None, "elicitation": None, "experimental": None}
+    client = {"name": "test", "version": "1", "title": None}
+    params = {"protocolVersion": "2025-11-25", "capabilities": empty, "clientInfo": client, "_meta": None}
+    with hosted("--mock-mode") as host:
+        host.write_line("\ufeff" + json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}))
+        assert host.answer()["result"]["protocolVersion"] == "2025-11-25"
+        host.send("tools/list", cursor=None, _meta={"progressToken": None})
+        assert host.answer()["result"]["tools"]
+        host.send("prompts/get", name="compare_experiment_runs", arguments={"no": None}, _meta={"progressToken": None})
+        assert "Unknown prompt" in host.answer()["error"]["message"]
+
+
+ENVELOPE = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+MISFORMED: list[tuple[str, dict[str, Any], str]] = [
+    ("tools/call", {}, "params.name is missing"),
+    ("tools/call", {"name": 5}, "params.name is 5: expected text"),
+    ("tools/call", {"name": "get_run", "arguments": [1]}, "params.arguments is [1]: expected a JSON object"),
+    ("tools/call", {"name": "get_run", "arguments": "run"}, "params.arguments is run: expected a JSON object"),
+    ("tools/list", {"cursor": "made-up"}, "params.cursor is 'made-up'"),
+    ("resources/list", {"cursor": 5}, "params.cursor is '5'"),
+    ("resources/read", {}, "params.uri is missing"),
+    ("completion/complete", {"ref": {"type": "ref/prompt", "name": "x"}}, "params.argument is missing"),
+    (
+        "completion/complete",
+        {"ref": {"type": "ref/prompt", "name": "nothing"}, "argument": {"name": "run", "value": ""}},
+        "Unknown prompt 'nothing'",
+    ),
+    (
+        "completion/complete",
+        {"ref": {"type": "ref/resource", "uri": "mlflow://run/{run_id}"}, "argument": {"name": "run_id", "value": ""}},
+        "Closest: mlflow://runs/{run_id}",
+    ),
+]
+
+
+@pytest.mark.parametrize("revision", ["2024-11-05", "2025-11-25", "2026-07-28"])
+def test_params_are_read_as_they_are_meant_or_refused_in_a_sentence_that_names_the_field(revision: str):
+    """-32602 alone tells the author of a client nothing.
+
+    Model providers give arguments as text, and PHP has one type for an empty list and an empty object. A cursor that
+    was never given out, and completions of a prompt that does not exist, are refused as the specification asks.
+    """
+    envelope = {"_meta": ENVELOPE} if revision == "2026-07-28" else {}
+    with hosted("--tracking-uri", f"http://127.0.0.1:{free_port()}") as host:
+        if not envelope:
+            host.initialize(revision)
+        for arguments in ('{"max_results": 0, "experiments": null}', {"max_results": 0, "experiments": None}):
+            host.send("tools/call", name="search_runs", arguments=arguments, **envelope)
+            assert "'max_results' is 0" in host.answer()["result"]["content"][0]["text"]
+        for arguments in (None, {}, [], "", "{}"):
+            host.send("tools/call", name="get_run", arguments=arguments, **envelope)
+            assert "'run' is missing" in host.answer()["result"]["content"][0]["text"]
+        for method, params, named in MISFORMED:
+            host.send(method, **params, **envelope)
+            error = host.answer()["error"]
+            assert (error["code"], named in error["message"]) == (-32602, True), error
+
+
 def test_a_batch_of_2025_03_26_is_answered_on_one_line():
     """That revision says that receivers take batches; what is no message in one is refused there."""
     batch = [
@@ -144,6 +221,7 @@ def test_a_batch_of_2025_03_26_is_answered_on_one_line():
         {"jsonrpc": "2.0", "id": 4, "params": {}},
         {"jsonrpc": "2.0", "id": 5, "method": "initialize", "params": {}},
         5,
+        [{"jsonrpc": "2.0", "id": 6, "method": "ping"}],
     ]
     with hosted("--mock-mode") as host:
         host.initialize("2025-03-26")
@@ -156,9 +234,9 @@ def test_a_batch_of_2025_03_26_is_answered_on_one_line():
         assert host.answer()["result"] == {}
     assert isinstance(answers, list)
     seen = {answer["id"]: answer.get("error", {}).get("code", "result") for answer in answers if answer["id"]}
-    assert seen == {1: "result", "two": "result", 3: -32601, 4: -32600, 5: -32600}
+    assert seen == {1: "result", "two": "result", 3: -32601, 4: -32600, 5: -32600, 6: -32600}
     assert [answer["error"]["code"] for answer in answers if answer["id"] is None] == [-32600]
-    assert len(answers) == 6
+    assert len(answers) == 7
     assert (empty["id"], empty["error"]["code"]) == (None, -32600)
 
 
