@@ -81,7 +81,8 @@ _BOUNDS: Final = {
 }
 _KINDS: Final = {
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float", "int_parsing_size"), "a whole number"),
-    **dict.fromkeys(("float_parsing", "float_type", "finite_number"), "a number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    "finite_number": "a finite number",
     **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
     **dict.fromkeys(("string_type", "string_unicode", "string_sub_type"), "text"),
     **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type"), 'a list, such as ["a", "b"]'),

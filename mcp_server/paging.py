@@ -64,6 +64,8 @@ class Cursor:
         if not text:
             return cls(query=fingerprint, time=time)
         if not text.startswith(_MARK):
+            if not text.isascii():  # MLflow decodes a token as base64, and fails where it is none.
+                raise InvalidInputError(NOT_OUR_TOKEN)
             return cls(page_token=text, query=fingerprint, time=time)
         found = _decoded(text)
         if found.query != fingerprint:

@@ -211,10 +211,19 @@ async def test_a_refusal_names_the_argument_the_value_and_what_is_right(mock_eng
         ({"experiments": "a", "experiment": "b"}, {"experiments": "a", "experiment": "b"}),
         ({"filter": "x"}, {"filter_string": "x"}),
         ({"_id": 1, "s": 2, "": 3}, {"_id": 1, "s": 2, "": 3}),
+        (
+            {"runId": "a", "filterString": "x", "metric-name": "loss"},
+            {"run": "a", "filter_string": "x", "metrics": "loss"},
+        ),
+        ({"Run ": "a"}, {"run": "a"}),
+        ({"arguments": {"run_id": "a"}}, {"run": "a"}),
+        ({"input": '{"run": "a"}'}, {"run": "a"}),
+        ({"kwargs": {"run": "a"}, "metrics": "loss"}, {"kwargs": {"run": "a"}, "metrics": "loss"}),
     ],
 )
 def test_other_names_of_an_argument_are_understood_and_never_replace_one_that_was_given(sent, meant):
-    """MLflow's own names, and one or several of a thing; two names of one argument leave one to be refused."""
+    """MLflow's own names, other spellings, one or several of a thing, all inside one object; two names of one
+    argument leave one to be refused."""
     schema: dict[str, Any] = {"properties": {"run": {}, "metrics": {}, "experiments": {}, "filter_string": {}}}
     named = under_declared_names(sent, schema)
     assert {name: value[0] if isinstance(value, list) else value for name, value in named.items()} == meant
@@ -239,3 +248,134 @@ async def test_a_refusal_is_one_short_line_whatever_was_sent(mock_engine: Engine
                 if result.is_error:
                     assert len(text) <= 4_100
                     assert not re.search("[\n\u2028\u202e\x1b]", text)
+
+
+AMBIGUOUS: list[Any] = [
+    {"key": "a", "value": "b"},
+    {"name": "a", "value": "b"},
+    [{"key": "a", "value": 1, "type": "string"}],
+    [{"key": "a", "value": 1}, {"key": "a", "value": 2}],
+    ["a=1", "a=2"],
+    "a=1, a=2",
+    [["a", 1], {"a": 2}],
+    [{"id": "a", "is": 1}, {"id": "b", "is": 2}],
+    [[["a", 1]]],
+]
+
+
+@pytest.mark.parametrize("value", AMBIGUOUS, ids=str)
+@pytest.mark.parametrize("name", ["params", "tags", "metrics", "artifacts"])
+async def test_a_mapping_that_could_mean_two_things_is_refused_and_nothing_is_written(
+    mock_engine: Engine, name: str, value: Any
+):
+    """Guessing would store other names than were meant, or one of two values."""
+    async with connect(mock_engine) as agent:
+        refusal = await agent.refusal("log_run", experiment="churn", **{name: value})
+        assert "expected a JSON object" in refusal or "may be the one entry 'a', or two entries" in refusal
+        assert not (await agent.ask("search_runs")).get("rows")
+
+
+async def test_both_ways_out_of_an_ambiguous_mapping_are_the_ones_that_the_refusal_gives(mock_engine: Engine):
+    """One call repairs it, whichever was meant."""
+    async with connect(mock_engine) as agent:
+        refusal = await agent.refusal("log_run", experiment="churn", tags={"key": "a", "value": "b"})
+        one, two = (json.loads(form) for form in re.findall(r"Give (.+) for the one, (.+) for the two", refusal)[0])
+        for tags, stored in ((one, {"a": "b"}), (two, {"key": "a", "value": "b"})):
+            run = await agent.ask("log_run", experiment="churn", tags=tags)
+            assert (await agent.ask("get_run", run=run["run_id"]))["tags"] == stored
+
+
+SECOND = 1_700_000_000
+
+SERIES: list[tuple[Any, list[list[Any]]]] = [
+    ([{"key": "acc", "value": 0.9, "step": 3, "timestamp": SECOND * 1_000}], [[3, 0.9, SECOND]]),
+    ([{"key": "acc", "value": 0.9, "timestamp": SECOND}], [[0, 0.9, SECOND]]),
+    ([{"name": "acc", "value": "0.9", "step": "3", "timestamp": None}], [[3, 0.9, None]]),
+    ([{"key": "acc", "value": 0.9, "step": None}], [[0, 0.9, None]]),
+    ({"acc": "[[0, 1], [1, 0.5]]"}, [[0, 1.0, None], [1, 0.5, None]]),
+    ({"acc": [{"step": 0, "value": 1}, {"step": 1, "value": 0.5}]}, [[0, 1.0, None], [1, 0.5, None]]),
+    ({"acc": {"value": 1}}, [[0, 1.0, None]]),
+    ({"acc": {"step": 2, "value": 1}}, [[2, 1.0, None]]),
+    ({"acc": [["1", "0.5", "2023-11-14T22:13:20Z"], [2.0, 1, float(SECOND)]]}, [[1, 0.5, SECOND], [2, 1.0, SECOND]]),
+    ({"acc": [[1, 0.5, None]]}, [[1, 0.5, None]]),
+]
+
+
+@pytest.mark.parametrize(("metrics", "points"), SERIES, ids=str)
+async def test_series_in_other_forms_are_stored_as_they_were_meant(
+    mock_engine: Engine, metrics: Any, points: list[list[Any]]
+):
+    """MLflow's API has one object for each value; read back from MLflow itself. `points` have seconds, or no time."""
+    async with connect(mock_engine) as agent:
+        run = await agent.ask("log_run", experiment="churn", metrics=metrics)
+        page = await mock_engine.tracking._api.metric_history_page(run["run_id"], "acc", max_results=10)
+    stored = [
+        [point.step, point.value, point.timestamp // 1_000]
+        for point in sorted(page.items, key=lambda point: point.step)
+    ]
+    assert [point[:2] for point in stored] == [point[:2] for point in points]
+    assert all(then in (None, at) for (*_, then), (*_, at) in zip(points, stored, strict=True))
+
+
+async def test_a_step_is_never_made_up_for_one_of_several_points(mock_engine: Engine):
+    """Two points on one step would be a curve that nobody measured."""
+    mixed = [{"key": "acc", "value": 0.9}, {"key": "acc", "value": 0.95, "step": 2}]
+    async with connect(mock_engine) as agent:
+        assert "has the step null" in await agent.refusal("log_run", experiment="churn", metrics=mixed)
+
+
+@pytest.mark.parametrize("time", [SECOND, float(SECOND), f"{SECOND}.0", SECOND * 1_000, "2023-11-14T22:13:20Z"])
+async def test_times_in_seconds_milliseconds_and_words_are_the_same_time(mock_engine: Engine, time: Any):
+    """Python's time.time() counts seconds, with a fraction."""
+    async with connect(mock_engine) as agent:
+        run = await agent.ask("log_run", experiment="churn", start_time=time, end_time=time)
+        shown = await agent.ask("get_run", run=run["run_id"])
+        refusal = await agent.refusal("log_run", experiment="churn", start_time="14.11.2023")
+    assert shown["start_time"] == shown["end_time"] == "2023-11-14 22:13:20"
+    assert "expected UTC milliseconds, or a time such as" in refusal
+
+
+async def test_json_is_taken_where_its_text_is_stored(mock_engine: Engine):
+    """A file of JSON, the schema of a dataset, and a digest of digits."""
+    async with connect(mock_engine) as agent:
+        run = await agent.ask(
+            "log_run",
+            experiment="churn",
+            artifacts={"a.json": {"x": [1]}, "b.json": [1], "c.txt": 5},
+            datasets=[{"name": "train", "digest": 12, "schema": {"age": "long"}}],
+        )
+        files = [await agent.ask("read_artifact", run=run["run_id"], path=path) for path in ("a.json", "b.json")]
+        stored = await mock_engine.tracking.get_run(run["run_id"])
+    assert [json.loads(file["content"]) for file in files] == [{"x": [1]}, [1]]
+    assert [(dataset.digest, dataset.schema) for dataset in stored.datasets] == [("12", '{"age": "long"}')]
+
+
+@pytest.mark.parametrize("name", ["null", "None", "undefined", "NaN", float("nan"), "\u200b", 10**30])
+async def test_no_experiment_is_made_of_what_is_no_name(mock_engine: Engine, name: Any):
+    """Programs write such texts for a value that is missing; 64 bits hold no id of 31 digits."""
+    async with connect(mock_engine) as agent:
+        refusal = await agent.refusal("log_run", experiment=name)
+        names = [row["name"] for row in await agent.rows("search_experiments")]
+    assert "failed" not in refusal
+    assert names == ["Default"]
+
+
+async def test_a_run_is_named_without_the_spaces_around_its_name(mock_engine: Engine):
+    """It could not be found by its name otherwise."""
+    async with connect(mock_engine) as agent:
+        run = await agent.ask("log_run", experiment="churn", run_name="  first ")
+        assert (await agent.ask("get_run", run=" first"))["run_id"] == run["run_id"]
+        assert run["run_name"] == "first"
+
+
+async def test_many_wrong_arguments_are_answered_at_once(mock_engine: Engine):
+    """The closest valid name is looked for only where it is shown."""
+    async with connect(mock_engine) as agent:
+        refusal = await agent.refusal("search_runs", **{f"k{number}": 1 for number in range(20_000)})
+    assert "19990 more" in refusal
+
+
+async def test_a_page_token_that_is_no_ascii_is_refused_before_mlflow_fails_on_it(mock_engine: Engine):
+    async with connect(mock_engine) as agent:
+        for tool in ("search_runs", "search_experiments", "search_models"):
+            assert "page_token is not one of this server's" in await agent.refusal(tool, page_token="😀")

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
+
+from mcp_server.errors import InvalidInputError
+from mcp_server.untrusted import shown
 
 Json = dict[str, Any]
 
@@ -20,13 +24,14 @@ LITERAL_LIMIT: Final = 20_000
 
 
 def under_declared_names(arguments: Mapping[str, Any], schema: Json) -> Json:
-    """The arguments under the names of their JSON Schema: `run_id`, `run_name` or `runs` for `run`, `filter` for
-    `filter_string`.
+    """The arguments under the names of their JSON Schema: `run_id`, `runName` or `runs` for `run`, `filter` for
+    `filter_string`; taken out of an object that holds them all, such as `{"arguments": {...}}`.
 
     Clients know such names from MLflow and from other tools. What is given under two names keeps both, so that
     validation refuses one.
     """
     properties = cast(Json, schema.get("properties", {}))
+    arguments = _unwrapped(arguments, properties)
     named: Json = {}
     for name, value in arguments.items():
         free = (form for form in _forms(name) if form in properties and form not in arguments and form not in named)
@@ -34,12 +39,25 @@ def under_declared_names(arguments: Mapping[str, Any], schema: Json) -> Json:
     return named
 
 
+def _unwrapped(arguments: Mapping[str, Any], properties: Json) -> Mapping[str, Any]:
+    for name, value in arguments.items():
+        if len(arguments) == 1 and name not in properties and name.lower() in _WRAPPERS:
+            inside = _read(value, (dict,)) if isinstance(value, str) else value
+            return cast(Json, inside) if isinstance(inside, dict) else arguments
+    return arguments
+
+
+_WRAPPERS: Final = frozenset({"arguments", "args", "kwargs", "input", "params", "parameters"})
+
+
 def _forms(name: str) -> tuple[str, ...]:
     """Other names of the same argument, the likeliest first."""
-    noun = _SUFFIX.sub("", name)
-    return noun, noun.removesuffix("s"), f"{noun}s", f"{name}_string"
+    snake = re.sub(r"[\s-]+", "_", _HUMP.sub("_", name.strip())).lower()
+    noun = _SUFFIX.sub("", snake)
+    return snake, noun, noun.removesuffix("s"), f"{noun}s", f"{snake}_string"
 
 
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SUFFIX: Final = re.compile(r"_(?:id|name|key)s?$")
 
 
@@ -79,7 +97,7 @@ def _converted(value: Any, schema: Json) -> Any:
 def _text(value: Any, schema: Json) -> Any:
     if isinstance(value, list | tuple) and len(cast("Sequence[Any]", value)) == 1:
         value = cast("Sequence[Any]", value)[0]
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
     if isinstance(value, str) and "enum" in schema:
         meant = value.strip().casefold()
@@ -109,6 +127,8 @@ def _mapping(value: Any, schema: Json) -> Any:
     if isinstance(value, str):
         read = _read(value, (dict, list))
         value = (value if (pairs := _pairs_in(value)) is None else pairs) if read is None else read
+    if isinstance(value, dict):
+        _need_one_meaning(cast(Json, value))
     if isinstance(value, list | tuple):
         items = cast("Sequence[Any]", value)
         value = items if (merged := _merged(items)) is None else merged
@@ -152,27 +172,78 @@ def _pairs_in(text: str) -> list[str] | None:
 _NEXT_PAIR: Final = re.compile(r"[,;\n](?=\s*[\w.\-/:]+\s*=)")
 
 
-def _merged(items: Sequence[Any]) -> Json | None:
-    """A mapping from `["a=1"]`, `[{"a": 1}]`, `[{"key": "a", "value": 1}]` or `[["a", 1]]`, else None.
+_RECORDS: Final = (("key", "value"), ("name", "value"), ("path", "content"), ("path", "text"))
+"""Fields of an object that stands for one entry: MLflow's own, and those of other tools."""
+_OF_POINTS: Final = frozenset({"step", "timestamp"})
 
-    Values with a step, as MLflow's API has them, become series.
+
+def _need_one_meaning(value: Json) -> None:
+    """Raises: InvalidInputError: a mapping of two entries that is as well one entry, in the form of MLflow's API."""
+    fields = next((fields for fields in _RECORDS if set(fields) == set(value)), None)
+    if fields and isinstance(value[fields[0]], str):
+        name, content = (value[field] for field in fields)
+        one, two = json.dumps({name: content}), json.dumps([[fields[0], name], [fields[1], content]])
+        raise InvalidInputError(
+            f"{shown(value)} may be the one entry '{shown(name)}', or two entries named {' and '.join(fields)}. "
+            f"Give {shown(one)} for the one, {shown(two)} for the two."
+        )
+
+
+def _merged(items: Sequence[Any]) -> Json | None:
+    """A mapping from `["a=1"]`, `[{"a": 1}]`, `[{"key": "a", "value": 1}]` or `[["a", 1]]`.
+
+    Values with a step or a time, as MLflow's API has them, become series. None when it is no mapping: an entry has
+    fields of its own, or two of one name have different values.
     """
     merged: Json = {}
+    series: dict[str, list[list[Any]]] = {}
     for item in items:
-        if isinstance(item, str) and "=" in item:
-            key, _, text = item.partition("=")
-            merged[key.strip()] = text.strip()
-        elif isinstance(item, dict):
-            pair = cast(Json, item)
-            if {"key", "value", "step"} <= set(pair) <= {"key", "value", "step", "timestamp"}:
-                point = [pair["step"], pair["value"], *([pair["timestamp"]] if "timestamp" in pair else [])]
-                merged.setdefault(str(pair["key"]), []).append(point)
-                continue
-            named = set(pair) in ({"key", "value"}, {"name", "value"})
-            merged.update({str(pair.get("key", pair.get("name"))): pair["value"]} if named else pair)
-        elif isinstance(item, list | tuple) and len(cast("Sequence[Any]", item)) == 2:
-            key, value = cast("Sequence[Any]", item)
-            merged[str(key)] = value
-        elif item is not None:
+        if item is None:
+            continue
+        if point := _point(item):
+            name, *values = point
+            series.setdefault(str(name), []).append(values)
+            continue
+        if (entries := _entries(item)) is None:
             return None
-    return merged
+        for name, value in entries:
+            if name in merged and merged[name] != value:
+                return None
+            merged[name] = value
+    for name in set(series) & set(merged):
+        series[name].insert(0, [None, merged[name]])  # No step is made up for one of several points.
+    return {**merged, **series}
+
+
+def _entries(item: Any) -> list[tuple[str, Any]] | None:
+    """The names and values that one item of a list stands for, else None."""
+    if isinstance(item, str) and "=" in item:
+        name, _, text = item.partition("=")
+        return [(name.strip(), text.strip())]
+    if isinstance(item, dict):
+        entry = _without_null_fields(cast(Json, item))
+        fields = next((fields for fields in _RECORDS if set(fields) <= set(entry)), None)
+        if fields is None:
+            return list(entry.items())
+        return [(str(entry[fields[0]]), entry[fields[1]])] if len(entry) == len(fields) else None
+    if isinstance(item, list | tuple) and len(cast("Sequence[Any]", item)) == 2:
+        name, value = cast("Sequence[Any]", item)
+        return None if isinstance(name, list | dict) else [(str(name), value)]
+    return None
+
+
+def _point(item: Any) -> list[Any] | None:
+    """Name, step, value and, if it has one, time of a metric in the form of MLflow's API, where a step that is left
+    out is 0; else None."""
+    if not isinstance(item, dict):
+        return None
+    entry = _without_null_fields(cast(Json, item))
+    named = entry.pop("key", None) or entry.pop("name", None)
+    if not isinstance(named, str) or not {"value"} < set(entry) <= {"value", *_OF_POINTS}:
+        return None
+    return [named, entry.get("step", 0), entry["value"], *([entry["timestamp"]] if "timestamp" in entry else [])]
+
+
+def _without_null_fields(entry: Json) -> Json:
+    """A record without the fields that are left out; what its value is when null is for the tool to say."""
+    return {name: value for name, value in entry.items() if value is not None or name not in _OF_POINTS}

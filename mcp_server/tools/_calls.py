@@ -146,9 +146,10 @@ def _long_texts(values: Sequence[Any]) -> Iterator[str]:
 def _explain(error: ValidationError, schema: Json) -> str:
     """What is wrong with the arguments, one sentence each, and which ones there are."""
     valid = list(schema["properties"])
-    problems = list(dict.fromkeys(_problem(value, valid) for value in invalid_values(error)))
-    more = f" {len(problems) - PROBLEMS_NAMED} more." if len(problems) > PROBLEMS_NAMED else ""
-    return f"{' '.join(problems[:PROBLEMS_NAMED])}{more} Arguments: {', '.join(valid) or 'none'}."
+    values = list(invalid_values(error))
+    problems = list(dict.fromkeys(_problem(value, valid) for value in values[:PROBLEMS_NAMED]))
+    more = f" {len(values) - PROBLEMS_NAMED} more." if len(values) > PROBLEMS_NAMED else ""
+    return f"{' '.join(problems)}{more} Arguments: {', '.join(valid) or 'none'}."
 
 
 _FILTERED: Final = {

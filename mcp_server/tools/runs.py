@@ -41,6 +41,7 @@ from mcp_server.tools._params import (
     Since,
     StartTime,
     Tags,
+    TextFiles,
     Until,
 )
 from mcp_server.tools._run_record import chosen_record, run_record
@@ -130,9 +131,7 @@ async def log_run(
     start_time: StartTime = None,
     end_time: EndTime = None,
     status: EndStatus = "FINISHED",
-    artifacts: Annotated[
-        dict[str, str] | None, Field(description="Small text artifacts by path, such as {'notes.md': 'text'}.")
-    ] = None,
+    artifacts: TextFiles | None = None,
     files: Annotated[
         tuple[str, ...], Field(max_length=50, description="Local files to upload, from folders the server allows.")
     ] = (),
@@ -260,7 +259,7 @@ async def update_run(
     run_changes: RunChanges,
     policy: Policy,
     runs: RunRefs,
-    name: Annotated[str, Field(max_length=250, description="New name, of one run.")] = "",
+    name: Annotated[RunName, Field(description="New name, of one run.")] = "",
     description: Description = "",
     tags: Tags | None = None,
     restore: Annotated[bool, Field(description="Restore deleted runs.")] = False,

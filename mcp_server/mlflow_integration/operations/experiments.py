@@ -29,8 +29,10 @@ from mcp_server.mlflow_integration.operations.ui_address import UiAddress
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi, ViewType
 from mcp_server.names import same_name
 from mcp_server.suggestions import did_you_mean
-from mcp_server.untrusted import shown
+from mcp_server.untrusted import clean, shown
 
+_NOTHING: Final = frozenset({"null", "none", "undefined", "nan"})
+"""Texts with which a program spells that there is no value; nobody means an experiment of this name by them."""
 NAME_LIMIT: Final = 500
 """Characters. Source: mlflow/utils/validation.py."""
 
@@ -100,9 +102,9 @@ class Experiments:
             experiment = await self._references.experiment(reference)
         except NotFoundError as error:
             name = self._references.named(reference)
-            if name.isdigit():
+            if name.isdigit() or name.lower() in _NOTHING:
                 raise NotFoundError(
-                    f"{error} To make an experiment whose name is a number, use create_experiment(name='{name}')."
+                    f"{error} To make an experiment of this name, use create_experiment(name='{name}')."
                 ) from None
             if "://" in name:
                 raise  # A link that leads nowhere is a mistake, not a name for something new.
@@ -210,7 +212,7 @@ def need_active_experiment(experiment: Experiment) -> None:
 
 def _checked_name(name: str) -> str:
     name = name.strip()
-    if not name:
+    if not clean(name).strip():
         raise InvalidInputError("An experiment needs a name that is not empty.")
     if len(name) > NAME_LIMIT:
         raise InvalidInputError(f"The experiment name has {len(name):,} characters; MLflow takes {NAME_LIMIT}.")

@@ -258,7 +258,8 @@ def _number(key: str, value: Any) -> float:
 def _whole(key: str, what: str, value: Any) -> int:
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     if isinstance(value, bool) or not whole:
-        raise InvalidInputError(f"Metric '{key}' has the {what} {shown(value)}; a {what} is a whole number.")
+        unit = " of UTC milliseconds" if what == "timestamp" else ""
+        raise InvalidInputError(f"Metric '{key}' has the {what} {shown(value)}; a {what} is a whole number{unit}.")
     if not -_INT64 <= value < _INT64:
         raise InvalidInputError(f"Metric '{key}' has the {what} {shown(value)}, which does not fit into 64 bits.")
     return int(value)

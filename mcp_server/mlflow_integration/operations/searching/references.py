@@ -18,6 +18,8 @@ from mcp_server.untrusted import shown
 
 _RUN_LINK: Final = re.compile(r"(?:experiments/[^/?#]+/runs/|^runs:/)(?P<id>[A-Za-z0-9][\w-]*)")
 _EXPERIMENT_LINK: Final = re.compile(r"/experiments/(?P<id>[A-Za-z0-9][\w-]*)")
+_EXPERIMENT_ID: Final = re.compile(r"[0-9]{1,18}")
+"""MLflow keeps them as 64-bit numbers; Databricks has ids of 16 digits."""
 _RUN_ID: Final = re.compile(r"[0-9a-f]{32}")
 _RUN_ID_PREFIX: Final = re.compile(r"[0-9a-f]{6,31}")
 _UNQUOTABLE: Final = re.compile(r"[\"\\]")
@@ -64,7 +66,7 @@ class References:
             )
         if link := _EXPERIMENT_LINK.search(text) or _EXPERIMENT_LINK.search(unquote(text)):
             text = link["id"]
-        if text.isdigit():
+        if _EXPERIMENT_ID.fullmatch(text):
             try:
                 return await self._api.get_experiment(text)
             except NotFoundError:
