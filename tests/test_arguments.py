@@ -297,7 +297,7 @@ SERIES: list[tuple[Any, list[list[Any]]]] = [
     ({"acc": {"value": 1}}, [[0, 1.0, None]]),
     ({"acc": {"step": 2, "value": 1}}, [[2, 1.0, None]]),
     ({"acc": [["1", "0.5", "2023-11-14T22:13:20Z"], [2.0, 1, float(SECOND)]]}, [[1, 0.5, SECOND], [2, 1.0, SECOND]]),
-    ({"acc": [[1, 0.5, None]]}, [[1, 0.5, None]]),
+    ({"acc": [{"step": 1, "value": 0.5, "timestamp": None}]}, [[1, 0.5, None]]),
 ]
 
 

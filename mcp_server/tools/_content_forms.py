@@ -74,33 +74,33 @@ def series(values: object) -> object:
     return {name: _points(value) for name, value in cast("dict[str, Any]", values).items()}
 
 
-def _points(value: object) -> object:
+def _points(value: Any) -> Any:
     if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
         try:
-            value = cast(object, json.loads(value))
+            value = json.loads(value)
         except (ValueError, RecursionError):
             return value  # No number either; the refusal shows it.
     if isinstance(value, list):
-        return [_one_point(point) for point in cast("list[object]", value)]
-    if isinstance(value, dict) and set(cast("dict[str, Any]", value)) == {"value"}:
-        return cast("dict[str, Any]", value)["value"]
-    point = _one_point(value)
-    return [cast(object, point)] if isinstance(point, list) else value
+        return [_one_point(point) for point in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        point = fields["value"] if set(fields) == {"value"} else _one_point(fields)
+        return [cast("list[Any]", point)] if isinstance(point, list) else point
+    return value
 
 
-def _one_point(point: object) -> object:
+def _one_point(point: Any) -> Any:
     if isinstance(point, dict):
         fields = cast("dict[str, Any]", point)
         if not {"value"} <= set(fields) <= {"step", "value", "timestamp"}:
             return fields
-        point = [fields.get("step"), fields["value"], fields.get("timestamp")]
+        time_given = fields.get("timestamp") is not None
+        point = [fields.get("step"), fields["value"], *([fields["timestamp"]] if time_given else [])]
     if not isinstance(point, list):
         return point
     step, *rest = cast("list[Any]", point) or [None]
     if isinstance(step, str) and re.fullmatch(r"-?\d{1,18}", step.strip()):
         step = int(step)
-    if rest[1:] == [None]:
-        del rest[1]
     if len(rest) == 2:
         with suppress(ValueError):  # The refusal of a point names its metric.
             rest[1] = _whole(milliseconds(rest[1]))
