@@ -242,6 +242,23 @@ def test_one_exploded_run_decides_nothing():
     assert [effect.param for effect in analyzed(runs).moved] == ["opt"]
 
 
+@pytest.mark.parametrize("size", [1.0, 1e-300, 1e307])
+def test_what_explains_a_metric_does_not_depend_on_units(size: float):
+    """Params and metrics as large or small as a float can be, and a param that was not set everywhere."""
+    draw = random.Random(3)
+    noise = [draw.random() for _ in range(20)]
+    columns = [
+        {"kind": "number", "numbers": [size * at for at in range(-9, 11)]},
+        {"kind": "number", "numbers": [None if at < 5 else -at for at in range(20)]},
+        {"kind": "category", "numbers": [float(at % 2) for at in range(20)]},
+    ]
+    found = explain({"y": [size * (at - 10 + value / 10) for at, value in enumerate(noise)], "columns": columns})
+    assert found["rank_correlation"] == [1.0, -1.0, None]
+    assert [one["column"] for one in found["chosen"]] == [0]
+    assert found["oob_r2"] > 0.7
+    assert found["importance"][0] > found["importance"][1] > found["importance"][2]
+
+
 def test_the_same_runs_give_the_same_analysis_in_any_order():
     runs = sweep(0)
     expected = analyzed(runs)

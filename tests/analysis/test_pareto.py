@@ -20,11 +20,17 @@ def run(run_id: str, accuracy: float, latency: float, *, status: str = "FINISHED
 def test_the_front_holds_what_no_run_beats():
     runs = [run("good", 0.9, 50), run("fast", 0.8, 10), run("worse", 0.8, 60), run("slow", 0.95, 200)]
     found = pareto_front(
-        [*runs, run("dead", 1.0, 1, status="FAILED"), run("nan", math.nan, 1)], ["accuracy", "latency_ms"]
+        [
+            *runs,
+            run("nan", math.nan, 1),
+            run("dead", 1.0, 1, status="FAILED"),
+            run("dead too", 1.0, 1, status="FAILED"),
+        ],
+        ["accuracy", "latency_ms"],
     )
     assert [(entry.run.run_id, entry.dominates) for entry in found.front] == [("slow", 0), ("good", 1), ("fast", 1)]
     assert [direction.direction for direction in found.directions] == ["max", "min"]
-    assert (found.considered, found.left_out) == (4, {"NaN": 1, "failed": 1})
+    assert (found.considered, list(found.left_out.items())) == (4, [("failed", 2), ("NaN", 1)])
 
 
 def test_a_direction_that_is_given_counts():

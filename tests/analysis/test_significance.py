@@ -158,6 +158,21 @@ def test_configurations_are_ranked_by_mean_and_lucky_seeds_do_not_win():
     assert (ranking.rankable, ranking.runs, ranking.seeds, ranking.left_out) == (2, 6, ("seed",), {"failed": 1})
 
 
+def test_configurations_of_a_minimised_metric_share_ranks_and_the_confidence_of_what_is_shown():
+    """The lowest mean is the best; what `top` cuts off is not compared, so it widens no interval."""
+    means = {"a": 0.5, "b": 0.5, "c": 0.53, "d": 0.9, "e": 0.9}
+    runs = [
+        run(f"{lr}{seed}", mean + 0.01 * seed, lr=lr, seed=seed) for lr, mean in means.items() for seed in (-1, 0, 1)
+    ]
+    runs += [run("x", None, lr="x"), run("y", 1.0, lr="y", status="KILLED"), run("z", 1.0, lr="z", status="KILLED")]
+    first, second, third = rank_configurations(runs, "accuracy", direction="min", top=3).ranked
+    assert [(one.rank, one.runs[0].run_id) for one in (first, second, third)] == [(1, "a-1"), (1, "b-1"), (3, "c-1")]
+    assert (second.against_best, third.against_best) == ("within noise", "differs")
+    all_five = rank_configurations(runs, "accuracy", direction="min")
+    assert all_five.ranked[2].against_best == "within noise", "one of four comparisons"
+    assert list(all_five.left_out.items()) == [("killed", 2), ("no value", 1)]
+
+
 def test_a_ranking_does_not_depend_on_the_order_of_the_runs():
     runs = [run(f"r{i}", 0.5 + (i * 7 % 5) / 10, lr=str(i % 4), seed=i, start=i % 3) for i in range(20)]
     expected = rank_configurations(runs, "accuracy")

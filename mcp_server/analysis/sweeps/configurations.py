@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mcp_server.analysis.naming import Direction
 from mcp_server.analysis.ranking import chosen_direction, why_not_ranked
-from mcp_server.analysis.sweeps.repeats import configurations, is_seed, spread
+from mcp_server.analysis.sweeps.repeats import Spread, configurations, is_seed, spread
 from mcp_server.analysis.sweeps.significance import Verdict, contrast, pooled_noise
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
@@ -70,7 +69,7 @@ def rank_configurations(
         )
     sign = -1.0 if chosen.direction == "max" else 1.0
     left_out: dict[str, int] = {}
-    entries: list[tuple[float, tuple[Run, ...], int]] = []
+    entries: list[tuple[Spread, tuple[Run, ...], int]] = []
     for group in configurations(sorted(runs, key=lambda run: (run.start_time, run.run_id))):
         reasons = [why_not_ranked(run, metric) for run in group]
         for reason in filter(None, reasons):
@@ -78,9 +77,9 @@ def rank_configurations(
         able = [run for run, reason in zip(group, reasons, strict=True) if not reason]
         able.sort(key=lambda run: sign * run.metrics[metric])
         if found := spread(run.metrics[metric] for run in able):
-            entries.append((found.mean, tuple(able), len(group) - len(able)))
+            entries.append((found, tuple(able), len(group) - len(able)))
     # Stable: equal means keep the order of their first runs.
-    entries.sort(key=lambda entry: sign * entry[0])
+    entries.sort(key=lambda entry: sign * entry[0].mean)
     return ConfigurationRanking(
         metric=metric,
         direction=chosen.direction,
@@ -94,18 +93,16 @@ def rank_configurations(
 
 
 def _ranked(
-    entries: Sequence[tuple[float, tuple[Run, ...], int]], metric: str, top: int
+    entries: Sequence[tuple[Spread, tuple[Run, ...], int]], metric: str, top: int
 ) -> tuple[RankedConfiguration, ...]:
     samples = [[run.metrics[metric] for run in able] for _, able, _ in entries]
     noise = pooled_noise(samples)
     compared = min(len(entries), top) - 1
     ranked: list[RankedConfiguration] = []
-    for place, (mean, able, left_out) in enumerate(entries[:top], start=1):
-        tied = bool(ranked) and ranked[-1].mean == mean
+    for place, (found, able, left_out) in enumerate(entries[:top], start=1):
+        tied = bool(ranked) and ranked[-1].mean == found.mean
         against = contrast(samples[0], samples[place - 1], noise=noise, comparisons=compared) if ranked else None
-        found = spread(samples[place - 1])
-        std = found.std if found and math.isfinite(found.std or 0.0) else None
         rank = ranked[-1].rank if tied else place
         verdict = against.verdict if against else None
-        ranked.append(RankedConfiguration(rank, mean, std, len(able), able, left_out, verdict))
+        ranked.append(RankedConfiguration(rank, found.mean, found.std, found.n, able, left_out, verdict))
     return tuple(ranked)

@@ -68,8 +68,8 @@ def _scaled(column: dict[str, Any]) -> tuple[Array, Array]:
     """The values with mean 0 and deviation 1, logarithms where the column is one; and which of them are set."""
     numbers = np.asarray([np.nan if value is None else value for value in column["numbers"]], dtype=float)
     there = ~np.isnan(numbers)
-    if column["kind"] == "log":
-        numbers = np.log(numbers)
+    # Divided first: the squares of what a float can hold can be infinite or 0.
+    numbers = np.log(numbers) if column["kind"] == "log" else numbers / (np.max(np.abs(numbers[there])) or 1.0)
     deviation = float(np.std(numbers[there])) or 1.0
     return np.where(there, (numbers - np.mean(numbers[there])) / deviation, 0.0), there
 
@@ -102,9 +102,13 @@ def _rank_correlation(y: Array, column: dict[str, Any]) -> float | None:
 
 
 def _clipped(y: Array) -> Array:
-    middle = float(np.median(y))
-    deviation = float(np.median(np.abs(y - middle))) * 1.4826 or float(np.std(y)) or 1.0
-    return np.clip(y, middle - _CLIP * deviation, middle + _CLIP * deviation)
+    """Distances from the median in robust deviations, at most `_CLIP` of them."""
+    # A quarter of the difference of two floats is finite, whatever they are.
+    away = y / 4 - np.median(y / 4)
+    largest = float(np.max(np.abs(away))) or 1.0
+    deviation = float(np.median(np.abs(away))) * 1.4826 or float(np.std(away / largest)) * largest or 1.0
+    with np.errstate(over="ignore"):
+        return np.clip(away / deviation, -_CLIP, _CLIP)
 
 
 def _fit(y: Array, parts: Sequence[Array]) -> tuple[float, int]:
@@ -147,7 +151,7 @@ def _forward(y: Array, bases: Sequence[Array]) -> tuple[list[tuple[int, float]],
         if not tests or min(tests)[0] * len(left) > ALPHA:
             break
         p, at = min(tests)
-        chosen.append((at, min(p * len(left), 1.0)))
+        chosen.append((at, p * len(left)))
         left.remove(at)
     return chosen or _beside_all_others(y, bases), inseparable
 
@@ -183,7 +187,7 @@ def _interactions(
         if not tests or min(tests)[0] * len(products) > ALPHA:
             break
         p, pair = min(tests)
-        found.append((pair, min(p * len(products), 1.0)))
+        found.append((pair, p * len(products)))
         del products[pair]
     return found
 
@@ -221,9 +225,6 @@ def _forest(y: Array, columns: Sequence[dict[str, Any]]) -> tuple[float, list[fl
 
 
 def _ordered(column: dict[str, Any]) -> Array:
-    """The column as a forest takes it: what is not set lies below everything that is."""
+    """Places in the order of the values, which is all that a forest needs; what is not set lies below the others."""
     numbers = np.asarray([np.nan if value is None else value for value in column["numbers"]], dtype=float)
-    if column["kind"] == "log":
-        numbers = np.log(numbers)
-    low, high = np.nanmin(numbers), np.nanmax(numbers)
-    return np.where(np.isnan(numbers), low - max(high - low, 1.0), numbers)
+    return np.nan_to_num(rankdata(numbers, nan_policy="omit"), nan=0.0)
