@@ -6,8 +6,10 @@ A key with other characters than letters, digits and signs stands in `backticks`
 
 from __future__ import annotations
 
+import operator
 import re
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from mcp_server.errors import InvalidInputError
 
@@ -25,6 +27,16 @@ _QUOTED: Final = {
 _SIGN: Final = re.compile(r"[<>=!~≥≤≠]+")
 _SAME_SIGN: Final = {"==": "=", "<>": "!=", "=>": ">=", "=<": "<=", "≥": ">=", "≤": "<=", "≠": "!="}
 _WORD: Final = re.compile(r"\w+|\S|$")
+
+TESTS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+    "=": operator.eq,
+    "!=": operator.ne,
+}
+"""What each sign, in its usual spelling, compares."""
 
 
 class Reader:

@@ -227,7 +227,7 @@ async def test_a_copy_that_stops_is_marked_and_says_what_is_missing(mlflow_serve
         await a_small_version(agent, model, "dev")
         pair = await Pair.of(opened, "dev", "prod", model)
         stops, _ = await pair.failing_half_way(model, carried_out=False, for_good=False)
-        with pytest.raises(IncompleteWriteError, match=r"Missing: .*The same call continues it"):
+        with pytest.raises(IncompleteWriteError, match=r"Missing: .*Repeat the call to continue"):
             await stops.copy(pair.version, order(model), silent)
         (run,) = await pair.runs(model)
         assert (run.status, run.tags[tag_names.STATE]) == ("FAILED", tag_names.PARTIAL)

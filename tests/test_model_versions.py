@@ -158,7 +158,7 @@ async def test_aliases_are_one_whatever_their_case(engine: Engine, name: Any):
         back = await agent.ask("rollback_model", name=churn, alias="Champion")
         model = await agent.ask("get_model", name=churn)
     assert (moved["alias"], moved["previous_version"]) == ("champion", "1")
-    assert "belongs to version 2" in taken
+    assert "points to version 2" in taken
     assert back["version"] == "1"
     assert model["aliases"] == {"champion": "1"}
 

@@ -111,7 +111,7 @@ async def test_the_record_of_promotions_cannot_be_forged(mock_engine: Engine, tm
             await agent.refusal("log_to_run", run=run, tags=tags),
             await agent.refusal("log_run", experiment="trained", tags=tags),
         ):
-            assert "is reserved" in refused or "MLflow takes no tag named" in refused
+            assert "is reserved" in refused or "MLflow does not accept a tag named" in refused
         assert "previous version is not known" in await agent.refusal("rollback_model", name="churn")
 
 
@@ -279,7 +279,10 @@ async def test_protected_tags_are_written_nowhere(mock_engine: Engine, tmp_path:
             await agent.refusal("log_run", experiment="trained", tags=tags),
             await agent.refusal("start_run", experiment="trained", tags=tags),
         ):
-            assert "protected by the promotion policy (line 2, for churn*)" in refused or "MLflow takes no" in refused
+            assert (
+                "protected by the promotion policy (line 2, for churn*)" in refused
+                or "MLflow does not accept" in refused
+            )
         assert (await agent.ask("promote_model", name="scratch", version=1, to_model="churn"))["promoted"] is False
 
 

@@ -85,7 +85,7 @@ async def test_a_lost_answer_is_answered_with_what_happened(mock_engine: Engine,
     else:
         text = result.content[0].text  # type: ignore[union-attr]
         assert result.is_error
-        assert f"Not moved: the {pointer} still belongs to version 1" in text
+        assert f"Not moved: the {pointer} still points to version 1" in text
         assert "may have been carried out" not in text
 
 
@@ -133,7 +133,7 @@ async def test_of_two_promotions_at_once_the_one_that_did_not_last_is_told(mock_
     recorded = [row[3] for row in history["rows"]]
     if moment == "after":
         assert result.is_error
-        assert "it belongs to version 2 now" in result.content[0].text  # type: ignore[union-attr]
+        assert "it points to version 2 now" in result.content[0].text  # type: ignore[union-attr]
         assert (current.version, recorded) == ("2", ["2", "1"])
     else:
         assert result.structured_content["promoted"] is True  # type: ignore[index]

@@ -213,7 +213,7 @@ async def test_a_model_is_described_tagged_and_deleted(engine: Engine, name: Any
         await agent.ask("delete_model", name=churn)
         gone = await agent.refusal("get_model", name=churn)
     assert (version["aliases"], version["tags"]) == (["blue", "champion"], {"reviewed": "yes"})
-    assert f"The alias 'blue' of '{churn}' belongs to version 1." in taken
+    assert f"The alias 'blue' of '{churn}' points to version 1." in taken
     assert (model["description"], model["tags"], model["aliases"]) == (
         "Who leaves",
         {"task": "churn"},

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from mcp_server.analysis.naming import Direction, direction_of
-from mcp_server.analysis.sweeps.repeats import RepeatGroup, fold_repeats
+from mcp_server.analysis.ranking import need_metrics
+from mcp_server.analysis.sweeps.repeats import repeated_runs
 from mcp_server.errors import InvalidInputError
 from mcp_server.listing import listed
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Dataset, Run
-from mcp_server.suggestions import suggestion
 
 FEWEST_RUNS: Final = 2
 MOST_RUNS: Final = 100
@@ -84,8 +84,8 @@ class Comparison:
     """What else differs: status, experiment, datasets as `name (digest)`, git commit, source, user."""
     metrics: tuple[MetricComparison, ...]
     """In the order asked for, else alphabetical with MLflow's `system/` metrics last."""
-    repeats: tuple[RepeatGroup, ...]
-    """Configurations that were run under several seeds, folded; their runs are still in `runs`."""
+    repeats: tuple[tuple[str, ...], ...]
+    """Run ids of each configuration that was run under several seeds."""
 
 
 def compare_runs(runs: Sequence[Run], *, baseline: str = "", metrics: Sequence[str] = ()) -> Comparison:
@@ -107,7 +107,7 @@ def compare_runs(runs: Sequence[Run], *, baseline: str = "", metrics: Sequence[s
         params_equal=equal,
         circumstances=_circumstances(runs),
         metrics=tuple(_compare_metric(key, runs, base) for key in keys),
-        repeats=fold_repeats(runs, keys, [difference.key for difference in params]),
+        repeats=repeated_runs(runs),
     )
 
 
@@ -137,10 +137,8 @@ def _baseline(runs: Sequence[Run], baseline: str) -> Run:
 
 
 def _metric_keys(runs: Sequence[Run], asked: Sequence[str]) -> list[str]:
+    need_metrics(runs, asked)
     known = {key for run in runs for key in run.metrics}
-    for key in asked:
-        if key not in known:
-            raise InvalidInputError(f"None of these {len(runs)} runs has the metric '{key}'. {suggestion(key, known)}")
     return list(dict.fromkeys(asked)) or sorted(known, key=lambda key: (key.startswith("system/"), key))
 
 

@@ -6,10 +6,10 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from statistics import median
 from typing import Final
 
+from mcp_server.analysis.counting import counted
 from mcp_server.analysis.naming import Direction, direction_of, is_resource
 from mcp_server.analysis.sweeps.repeats import is_bookkeeping
 from mcp_server.analysis.sweeps.sweep import number_in
@@ -17,6 +17,7 @@ from mcp_server.listing import and_more
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.suggestions import words
+from mcp_server.times import utc
 
 LONG_RUNNING_DAYS: Final = 2.0
 """A run that has been RUNNING for longer was probably killed before it could end."""
@@ -88,33 +89,27 @@ def summarize_runs(runs: Sequence[Run], *, now: int) -> ExperimentSummary:
     metrics = tuple(_metric(key, runs) for key in _by_frequency(run.metrics for run in runs))
     return ExperimentSummary(
         runs=len(runs),
-        by_status=_counts(run.status or "no status" for run in runs),
-        by_user=_counts(run.tags.get(tag_names.USER, "") or "unknown" for run in runs),
+        by_status=counted(run.status or "no status" for run in runs),
+        by_user=counted(run.tags.get(tag_names.USER, "") or "unknown" for run in runs),
         by_day=dict(sorted(Counter(map(_day, runs)).items())),
         metrics=tuple(sorted(metrics, key=lambda metric: metric.better is None)),
         params=varying,
         constants=constants,
         tags=_tags(runs),
-        datasets=_counts(_dataset(item.name, item.digest, item.context) for run in runs for item in run.datasets),
+        datasets=counted(_dataset(item.name, item.digest, item.context) for run in runs for item in run.datasets),
         runs_with_models=sum(bool(run.logged_model_ids or tag_names.LOGGED_MODELS in run.tags) for run in runs),
         seconds=(min(times), median(times), max(times), math.fsum(times)) if times else None,
         odd=tuple(_odd(runs, metrics, now)),
     )
 
 
-def _counts(items: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(items).items(), key=lambda item: (-item[1], item[0])))
-
-
 def _by_frequency(mappings: Iterable[Mapping[str, object]]) -> list[str]:
-    return list(_counts(key for mapping in mappings for key in mapping))
+    return list(counted(key for mapping in mappings for key in mapping))
 
 
 def _day(run: Run) -> str:
-    try:
-        return datetime.fromtimestamp(run.start_time / 1_000, timezone.utc).strftime("%Y-%m-%d")
-    except (OverflowError, ValueError, OSError):
-        return "no valid day"  # MLflow takes any 64-bit number for a time.
+    started = utc(run.start_time)
+    return started.strftime("%Y-%m-%d") if started else "no valid day"
 
 
 def _dataset(name: str, digest: str, context: str) -> str:
@@ -139,14 +134,14 @@ def _params(runs: Sequence[Run]) -> tuple[tuple[ParamSummary, ...], dict[str, st
     varying: list[ParamSummary] = []
     constants: dict[str, str] = {}
     for key in sorted({key for run in runs for key in run.params}):
-        counted = Counter(run.params[key] for run in runs if key in run.params)
-        missing = len(runs) - sum(counted.values())
-        if len(counted) == 1 and not missing:
-            constants[key] = next(iter(counted))
+        counts = counted(run.params[key] for run in runs if key in run.params)
+        missing = len(runs) - sum(counts.values())
+        if len(counts) == 1 and not missing:
+            constants[key] = next(iter(counts))
             continue
-        numbers = {text: number_in(text) for text in counted}
+        numbers = {text: number_in(text) for text in counts}
         numeric = all(number is not None for number in numbers.values())
-        order = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+        order = list(counts.items())
         if numeric:
             order.sort(key=lambda item: numbers[item[0]] or 0.0)
         varying.append(ParamSummary(key, tuple(order), numeric, missing))
@@ -156,7 +151,7 @@ def _params(runs: Sequence[Run]) -> tuple[tuple[ParamSummary, ...], dict[str, st
 def _tags(runs: Sequence[Run]) -> dict[str, dict[str, int]]:
     keys = _by_frequency(run.tags for run in runs)
     shown = [key for key in keys if not key.startswith(tag_names.INTERNAL_PREFIXES)]
-    return {key: _counts(run.tags[key] for run in runs if key in run.tags) for key in shown}
+    return {key: counted(run.tags[key] for run in runs if key in run.tags) for key in shown}
 
 
 def _odd(runs: Sequence[Run], metrics: Sequence[MetricSummary], now: int) -> Iterable[str]:

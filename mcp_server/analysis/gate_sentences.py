@@ -9,8 +9,8 @@
     alias      = champion, prod, prod-eu, ...               (one that ends in -<number> in `backticks`)
 
 A quote inside quotes is doubled. Metrics take a number or an alias, which stands for the value of the version that
-has the alias; params and tags take a number (their text is then read as one) or a text, which can be equal or not,
-but not larger.
+has the alias; params and tags take a number (their text is then read as one) or a text, which is compared with = or !=
+only.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class _GateReader(Reader):
         comparator, place = self._comparator()
         required = self._required(kind)
         if isinstance(required, str) and comparator not in ("=", "!="):
-            raise self.wrong(f"a text can be = or != but not {comparator}", place)
+            raise self.wrong(f"a text is compared with = or !=, not {comparator}", place)
         return Gate(kind, key, comparator, required)
 
     def _kind(self) -> Kind:
@@ -169,7 +169,7 @@ class _GateReader(Reader):
 
     def _margin(self, alias: str) -> AliasValue:
         if self.starts_with("."):
-            raise self.wrong(f"{alias} stands alone: it means its value of the same metric")
+            raise self.wrong(f"write {alias} alone: it stands for that version's value of the same metric")
         if self.starts_with("*", "/"):
             raise self.wrong(f"a margin is added; for {alias} * 0.98 write {alias} - 2%")
         sign = self.take(_MARGIN)

@@ -14,26 +14,15 @@ How a gate is judged:
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Final
 
-from mcp_server.analysis.gate_sentences import AliasValue, Comparator, Gate, number_text
+from mcp_server.analysis.gate_sentences import AliasValue, Gate, number_text
 from mcp_server.analysis.gate_sentences import parse_gates as parse_gates
-from mcp_server.comparisons import NUMBER, text_in_quotes
+from mcp_server.comparisons import NUMBER, TESTS, text_in_quotes
 from mcp_server.suggestions import suggestion
-
-_TESTS: Final[Mapping[Comparator, Callable[[Any, Any], bool]]] = {
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-    "=": operator.eq,
-    "!=": operator.ne,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +82,7 @@ def _check(gate: Gate, candidate: Evidence, other: Evidence | None) -> GateResul
         threshold = _threshold(gate, other)
     except _Undecidable as why:
         return GateResult(gate.text, False, measured, _required(gate, threshold), str(why), gate.alias)
-    passed = _TESTS[gate.comparator](found, threshold)
+    passed = TESTS[gate.comparator](found, threshold)
     required = _required(gate, threshold)
     reason = "" if passed else f"measured {_shown(measured, gate)}, required {required}"
     return GateResult(gate.text, passed, measured, required, reason, gate.alias)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
+from mcp_server.analysis.counting import counted
 from mcp_server.analysis.naming import Direction, MetricDirection, direction_of
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.suggestions import suggestion
-
-NAMED_LEFT_OUT: Final = 5
-"""Run ids named for each reason a run was left out; the rest are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +20,6 @@ class RankedRun:
     value: float
     """Latest value of the metric, always finite."""
     run: Run
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """Runs that were not ranked, for one reason."""
-
-    reason: str
-    """deleted, failed, killed, running, scheduled, no value, NaN or infinite."""
-    count: int
-    run_ids: tuple[str, ...]
-    """At most `NAMED_LEFT_OUT` of them, in alphabetical order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +37,9 @@ class Ranking:
     margin: float | None
     """Distance from the best value to the second best run's, in the metric's unit, 0 or more; absent below two runs
     and where it is larger than a float."""
-    left_out: tuple[LeftOut, ...]
-    """By count, the most frequent reason first."""
+    left_out: Mapping[str, int]
+    """Runs that were not ranked, counted by reason: deleted, failed, killed, running, scheduled, no value, NaN or
+    infinite."""
 
 
 def rank_runs(runs: Sequence[Run], metric: str, *, direction: str = "", top: int = 10) -> Ranking:
@@ -64,16 +51,10 @@ def rank_runs(runs: Sequence[Run], metric: str, *, direction: str = "", top: int
     if top < 1:
         raise InvalidInputError(f"max_results is {top}; give 1 or more.")
     chosen = chosen_direction(metric, direction)
-    _refuse_unknown(runs, metric)
+    need_metrics(runs, [metric])
     sign = -1.0 if chosen.direction == "max" else 1.0
-    able: list[Run] = []
-    apart: dict[str, list[str]] = {}
-    for run in runs:
-        reason = why_not_ranked(run, metric)
-        if reason:
-            apart.setdefault(reason, []).append(run.run_id)
-        else:
-            able.append(run)
+    reasons = [why_not_ranked(run, metric) for run in runs]
+    able = [run for run, reason in zip(runs, reasons, strict=True) if not reason]
     able.sort(key=lambda run: (sign * run.metrics[metric], run.start_time, run.run_id))
     ranked = _with_ranks(able, metric)
     best = ranked[:top]
@@ -85,7 +66,7 @@ def rank_runs(runs: Sequence[Run], metric: str, *, direction: str = "", top: int
         rankable=len(ranked),
         tied_beyond=sum(1 for entry in ranked[top:] if entry.rank == best[-1].rank),
         margin=_margin(ranked),
-        left_out=_counted(apart),
+        left_out=counted(filter(None, reasons)),
     )
 
 
@@ -101,11 +82,13 @@ def chosen_direction(metric: str, direction: str) -> MetricDirection:
     raise InvalidInputError(f"direction is '{direction}'; give max (higher is better) or min (lower is better).")
 
 
-def _refuse_unknown(runs: Sequence[Run], metric: str) -> None:
-    if not runs or any(metric in run.metrics for run in runs):
-        return
-    names = {name for run in runs for name in run.metrics}
-    raise InvalidInputError(f"None of these {len(runs)} runs has the metric '{metric}'. {suggestion(metric, names)}")
+def need_metrics(runs: Sequence[Run], metrics: Iterable[str]) -> None:
+    """Raises: InvalidInputError: none of these runs has one of the metrics; the closest names are given."""
+    for metric in metrics:
+        if runs and not any(metric in run.metrics for run in runs):
+            known = {name for run in runs for name in run.metrics}
+            near = suggestion(metric, known)
+            raise InvalidInputError(f"None of these {len(runs)} runs has the metric '{metric}'. {near}")
 
 
 def why_not_ranked(run: Run, metric: str) -> str:
@@ -134,8 +117,3 @@ def _margin(ranked: Sequence[RankedRun]) -> float | None:
         return None
     margin = abs(ranked[0].value - ranked[1].value)
     return margin if math.isfinite(margin) else None
-
-
-def _counted(apart: dict[str, list[str]]) -> tuple[LeftOut, ...]:
-    groups = [LeftOut(reason, len(ids), tuple(sorted(ids)[:NAMED_LEFT_OUT])) for reason, ids in apart.items()]
-    return tuple(sorted(groups, key=lambda group: (-group.count, group.reason)))

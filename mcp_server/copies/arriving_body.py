@@ -11,13 +11,13 @@ from mcp_server.errors import ConflictError
 
 
 class ArrivingBody:
-    """Exactly `size` bytes, with their SHA-256; read in worker threads, as `UploadBody` says."""
+    """Exactly `size` bytes, with their SHA-256; read in worker threads, as `UploadBody` requires."""
 
     def __init__(self, path: str, size: int, pieces: AsyncIterator[bytes]) -> None:
         self.size = size
         self.digest = hashlib.sha256()
         self.problem: ConflictError | None = None
-        """Why reading stopped; whoever reads may make another error of it."""
+        """Why reading stopped; the reader may turn it into another error."""
         self._path = path
         self._pieces = pieces
         self._left = size

@@ -25,6 +25,7 @@ from mcp_server.errors import (
     MlflowToolError,
     TrackingServerError,
 )
+from mcp_server.listing import listed
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.mlflow_integration.entities import Artifact, ModelVersion, Run
@@ -76,7 +77,7 @@ class _Write:
 
 @dataclass(frozen=True, slots=True)
 class CopyOrder:
-    """What a copy is to become."""
+    """What to make of a copy."""
 
     model: str
     """Registered model that gets the version."""
@@ -126,7 +127,7 @@ class ModelCopies:
             raise error
         raise IncompleteWriteError(
             f"The copy is not complete: {error} Missing: {write.missing}. {write.uploaded} files were sent by this "
-            "call. The same call continues it and never makes a second version."
+            "call. Repeat the call to continue; it never creates a second version."
         ) from error
 
     async def _copy(self, write: _Write, source: CopySource, order: CopyOrder, progress: Progress) -> Copied:
@@ -178,7 +179,9 @@ class ModelCopies:
                 sent = await self._send(run, path, found)
                 write.uploaded += 1
                 if is_cheap and await self._digest_there(place, path) != sent:
-                    raise ConflictError(f"'{path}' is not what was sent when it is read back. Nothing was registered.")
+                    raise ConflictError(
+                        f"'{path}' differs from what was sent when it is read back. Nothing was registered."
+                    )
             if is_cheap:
                 write.budget -= size
                 write.compared += 1
@@ -227,7 +230,7 @@ class ModelCopies:
         return points
 
     async def _need_same(self, run: Run, source: CopySource) -> None:
-        """Raises: ConflictError: the run holds something else than the source."""
+        """Raises: ConflictError: the run does not hold the same as the source."""
         written, place = await self._target.api.get_run(run.run_id), await self._place(run)
         there = {path: found.artifact.file_size for path, found in (await files_of(self._target, place)).items()}
         files = {path: found.artifact.file_size for path, found in source.files.items()}
@@ -237,10 +240,9 @@ class ModelCopies:
             *(f"file {path}" for path in _differing(there, files)),
         ]
         if differing:
-            more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
             raise ConflictError(
-                f"Run {run.run_id} is not a copy of the source: {', '.join(differing[:5])}{more}. Somebody changed one "
-                "of the two meanwhile. Nothing was registered; delete the run and copy again."
+                f"Run {run.run_id} is not a copy of the source: {listed(differing)}. Somebody changed one of the two "
+                "meanwhile. Nothing was registered; delete the run and copy again."
             )
 
     async def _end(self, run: Run, source: CopySource) -> None:

@@ -23,7 +23,7 @@ SIZE_LIMIT: Final = 50 * 1024**3
 """Bytes of all files of one copy."""
 
 _KEPT_TAGS: Final = (tag_names.NOTE, tag_names.USER, tag_names.SOURCE_NAME, tag_names.GIT_COMMIT)
-"""Tags of MLflow that mean the same in another MLflow; others name ids of the first one."""
+"""Tags of MLflow that mean the same in another MLflow; the others hold ids of the first one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ async def read_source(engine: Engine, name: str, reference: str) -> CopySource:
     files = await files_of(engine, place)
     if "MLmodel" not in files:
         raise NotFoundError(
-            f"{place.label[0].upper()}{place.label[1:]} has no MLmodel file, so it is no model to copy."
+            f"{place.label[0].upper()}{place.label[1:]} has no MLmodel file, so there is no model to copy."
         )
     run = await engine.registry.source_run(version)
     logged = await engine.registry.logged_model(version.model_id) if version.model_id else None
@@ -121,7 +121,7 @@ async def files_of(engine: Engine, place: ArtifactPlace) -> dict[str, FoundArtif
         files.update((artifact_path(found.artifact.path), found) for found in page.files)
         after = page.next_after
         if len(files) > FILES_PER_CALL:
-            raise InvalidInputError(f"{place.label} has more than {FILES_PER_CALL:,} files, the most that is copied.")
+            raise InvalidInputError(f"{place.label} has more than {FILES_PER_CALL:,} files, the limit of one copy.")
         if not after:
             return files
 

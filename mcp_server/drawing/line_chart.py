@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from mcp_server.drawing.style import COLORS, GREY, STYLES, axes_of, color, legend_below, log_axis, new_figure
 
 MARKED_POINTS: Final = 15
-"""Finite points up to which each is marked: few points make no line."""
+"""Finite points; of as many or fewer each is marked, because few points make no line."""
 
 
 def line_chart(request: dict[str, Any]) -> Figure:

@@ -14,7 +14,7 @@ from mcp_server.drawing.style import new_figure
 
 HEIGHT: Final = 4.6
 CROWDED: Final = 100
-"""Lines from which on they are thin and see-through."""
+"""Lines; as many or more are drawn thin and see-through."""
 
 
 def parallel_chart(request: dict[str, Any]) -> Figure:

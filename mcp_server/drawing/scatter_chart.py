@@ -15,7 +15,7 @@ from mcp_server.drawing.style import COLORS, GREY, hide_overlapping, legend_belo
 HEIGHT: Final = 4.5
 MARKED: Final = "marked"
 CROWDED: Final = 200
-"""Points from which on they are drawn small and see-through."""
+"""Points; as many or more are drawn small and see-through."""
 
 
 def scatter_chart(request: dict[str, Any]) -> Figure:

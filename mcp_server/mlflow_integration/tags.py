@@ -8,14 +8,14 @@ from typing import Final
 from mcp_server.names import comparable
 
 RESERVED_PREFIX: Final = "mcp."
-"""Tags of this server. Its promises rest on them, so every tool refuses them from a caller."""
+"""Tags of this server. Its promises depend on them, so every tool refuses them from a caller."""
 MLFLOW_PREFIX: Final = "mlflow."
 """Tags of MLflow itself."""
 INTERNAL_PREFIXES: Final = (MLFLOW_PREFIX, RESERVED_PREFIX)
 """Tags that describe how a run was made; tables of runs leave them out."""
 
 RESERVED_TAG: Final = "Tag '{key}' is reserved: only this server writes tags that begin with 'mcp.'."
-"""The error of whoever tries to write one."""
+"""The error for a caller who tries to write one."""
 RESERVED_PARAM: Final = "Param '{key}' is reserved: only this server writes params that begin with 'mcp.'."
 
 REQUEST_KEY: Final = "mcp.request_key"

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from typing import Any, Final, cast
 
 from mcp_server.rendering.budget import fit
 from mcp_server.rendering.text_half import dumps as dumps
 from mcp_server.rendering.text_half import pairs_text as pairs_text
 from mcp_server.rendering.text_half import text_of as text_of
+from mcp_server.times import utc_text
 from mcp_server.untrusted import clean, clip, sentence
 
 ANSWER_LIMIT: Final = 40_000
@@ -129,12 +129,7 @@ def number(value: float, digits: int = 4) -> float | int | str:
 
 def moment(milliseconds: int) -> str:
     """UTC, such as `2026-11-20 10:03:12`; empty for 0, MLflow's word for never."""
-    if not milliseconds:
-        return ""
-    try:
-        return datetime.fromtimestamp(milliseconds / 1_000, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
-    except (OverflowError, ValueError, OSError):
-        return f"{milliseconds} ms"  # MLflow takes any 64-bit number for a time.
+    return utc_text(milliseconds) if milliseconds else ""
 
 
 def duration(start: int, end: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mcp_server.errors import InvalidInputError
+from mcp_server.mlflow_integration.operations.tag_values import stored_text
 from mcp_server.tools._arguments import split_commas
 from mcp_server.tools._content_forms import datasets, json_texts, milliseconds, series
 from mcp_server.untrusted import shown
@@ -98,14 +98,10 @@ NameContains = Annotated[str, Field(description="Part of the name, in any case."
 
 
 def _texts_by_name(values: object) -> object:
-    """Params and tags are stored as text: lists and mappings as JSON, everything else as Python prints it."""
+    """Params and tags as the texts that MLflow stores."""
     if not isinstance(values, dict):
         return values
-    return {
-        key: value if isinstance(value, str) else json.dumps(value) if isinstance(value, list | dict) else str(value)
-        for key, value in cast("dict[str, Any]", values).items()
-        if value is not None
-    }
+    return {key: stored_text(value) for key, value in cast("dict[str, Any]", values).items() if value is not None}
 
 
 def _without_uri(name: object) -> object:

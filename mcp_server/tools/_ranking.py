@@ -40,7 +40,7 @@ def ranking_table(
             "direction_reason": result.direction_reason,
             "ranked_of": result.rankable if complete else "",
             "margin_to_second": result.margin,
-            "left_out": {group.reason: group.count for group in result.left_out},
+            "left_out": dict(result.left_out),
         },
     )
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from mcp_server.analysis.charts import pictures
 from mcp_server.analysis.charts.pictures import Chart
 from mcp_server.analysis.naming import direction_of
-from mcp_server.analysis.ranking import why_not_ranked
+from mcp_server.analysis.ranking import need_metrics, why_not_ranked
 from mcp_server.analysis.sweeps.param_effects import strongest_first
 from mcp_server.analysis.sweeps.pareto import pareto_front
 from mcp_server.analysis.sweeps.sweep import sweep_of
@@ -103,12 +103,7 @@ async def _runs(
 
 def _with_metric(runs: Sequence[Run], metrics: Sequence[str]) -> Sequence[Run]:
     """Raises: InvalidInputError: no run has one of the metrics."""
-    known = {key for run in runs for key in run.metrics}
-    for metric in metrics:
-        if metric not in known:
-            raise InvalidInputError(
-                f"None of these {len(runs)} runs has the metric '{metric}'. {suggestion(metric, known)}"
-            )
+    need_metrics(runs, metrics)
     return [run for run in runs if any(metric in run.metrics for metric in metrics)]
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_server.analysis.compare import Difference, MetricCell, MetricComparison, compare_runs
-from mcp_server.analysis.sweeps.repeats import FoldedMetric, is_bookkeeping, is_seed
+from mcp_server.analysis.sweeps.repeats import Spread, is_bookkeeping, is_seed, spread
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Dataset, Run
 
@@ -110,8 +110,8 @@ def test_datasets_are_listed_by_context_in_alphabetical_order():
     assert rows == [f"{context} dataset" for context in sorted(contexts)]
 
 
-def test_repeats_under_different_seeds_are_folded():
-    """Mean and sample standard deviation over the finished runs of one configuration, n said."""
+def test_finished_runs_of_one_configuration_under_different_seeds_repeat_each_other():
+    """A failed run does not; neither does one of another configuration."""
     runs = [
         run("a", {"acc": 0.75}, lr="0.1", seed="1"),
         run("b", {"acc": 0.25}, lr="0.1", seed="2"),
@@ -120,21 +120,21 @@ def test_repeats_under_different_seeds_are_folded():
         run("e", {"acc": 0.5}, lr="0.2", seed="1"),
     ]
     found = compare_runs(runs)
-    assert len(found.repeats) == 1
-    group = found.repeats[0]
-    assert group.run_ids == ("a", "b", "c")
-    assert (group.params, group.seeds) == ((("lr", "0.1"),), ("seed",))
-    assert group.metrics == (FoldedMetric("acc", 0.5, pytest.approx(math.sqrt(0.125)), 2),)  # type: ignore[arg-type]
+    assert found.repeats == (("a", "b", "c"),)
     assert len(found.runs) == 5
 
 
 def test_where_a_run_writes_neither_splits_nor_names_a_configuration():
-    """A metric without one finite value in the group is left out."""
-    runs = [run(f"r{at}", {"acc": at, "bad": math.nan}, lr="0.1", seed=str(at), output_dir=f"/{at}") for at in range(2)]
-    (group,) = compare_runs([*runs, run("other", lr="0.2")]).repeats
-    assert (group.params, [metric.key for metric in group.metrics]) == ((("lr", "0.1"),), ["acc"])
+    runs = [run(f"r{at}", {"acc": at}, lr="0.1", seed=str(at), output_dir=f"/{at}") for at in range(2)]
+    assert compare_runs([*runs, run("other", lr="0.2")]).repeats == (("r0", "r1"),)
     names = ["output_dir", "run_name", "log_path", "hostname", "data_path", "dir", "name", "-"]
     assert [name for name in names if is_bookkeeping(name)] == ["output_dir", "run_name", "log_path", "hostname"]
+
+
+def test_the_spread_of_values_leaves_out_what_is_not_finite():
+    """Mean and sample standard deviation, and how many values they are of."""
+    assert spread([0.75, 0.25, math.nan]) == Spread(0.5, pytest.approx(math.sqrt(0.125)), 2)  # type: ignore[arg-type]
+    assert spread([math.nan, math.inf]) is None
 
 
 def test_equal_params_without_different_seeds_are_not_folded():
@@ -150,13 +150,12 @@ def test_runs_on_other_data_are_no_repeats_unless_they_are_folds():
     by_seed = [replace(run(f"r{i}", seed=str(i)), datasets=(data[i],)) for i in range(2)]
     by_fold = [replace(run(f"r{i}", fold=str(i)), datasets=(data[i],)) for i in range(2)]
     assert compare_runs(by_seed).repeats == ()
-    assert compare_runs(by_fold).repeats[0].run_ids == ("r0", "r1")
+    assert compare_runs(by_fold).repeats == (("r0", "r1"),)
 
 
 def test_the_mean_of_huge_values_is_finite():
     """Summed after scaling."""
-    runs = [run("a", {"m": 1.7e308}, seed="1"), run("b", {"m": 1.7e308}, seed="2")]
-    assert compare_runs(runs).repeats[0].metrics == (FoldedMetric("m", 1.7e308, 0.0, 2),)
+    assert spread([1.7e308, 1.7e308]) == Spread(1.7e308, 0.0, 2)
 
 
 def test_seed_params_are_known_by_whole_words():
@@ -221,5 +220,4 @@ def test_what_is_said_of_each_run_does_not_depend_on_the_order(runs: list[Run], 
         assert repr(row.cells) == repr(tuple(other.cells[at] for at in order))
         assert set(row.winners) == set(other.winners)
         assert all(math.isfinite(runs[int(run_id[1:])].metrics[row.key]) for run_id in row.winners)
-    folded = {(frozenset(group.run_ids), group.params, group.seeds, group.metrics) for group in first.repeats}
-    assert folded == {(frozenset(group.run_ids), group.params, group.seeds, group.metrics) for group in second.repeats}
+    assert set(map(frozenset, first.repeats)) == set(map(frozenset, second.repeats))

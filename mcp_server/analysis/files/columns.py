@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -101,8 +102,6 @@ def table_facts(header: Sequence[str], rows: Iterable[Sequence[Any]], first: int
 
 def csv_rows(lines: Iterable[str], delimiter: str) -> Iterator[Sequence[str]]:
     """Rows of a CSV text; the first is the header."""
-    import csv
-
     # A quoted cell may hold line ends. Broken quoting must not swallow the file: the limit is per cell.
     csv.field_size_limit(131_072)
     return (row for row in csv.reader((line + "\n" for line in lines), delimiter=delimiter) if row)

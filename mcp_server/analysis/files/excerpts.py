@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mcp_server.analysis.files.patterns import Pattern
+from mcp_server.untrusted import clip
 
 LINE_SHOWN: Final = 1_000
 """Characters of one line that are shown."""
@@ -48,8 +49,7 @@ def _kept(line: str, dropped: int) -> str:
 
 
 def shortened(line: str) -> str:
-    left_out = len(line) - LINE_SHOWN
-    return f"{line[:LINE_SHOWN]}… ({left_out:,} more characters)" if left_out > 0 else line
+    return clip(line, LINE_SHOWN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ Change = Literal["only in first", "only in second", "differs", "same"]
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """One path and what became of it; sizes in bytes, None where it is missing."""
+    """One path and how it differs; sizes in bytes, None where it is missing."""
 
     path: str
     change: Change

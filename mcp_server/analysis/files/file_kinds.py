@@ -68,7 +68,7 @@ def mime_type(path: str) -> str:
 def encoding_of(head: bytes) -> str:
     """The encoding of a text by its first bytes; empty when it is no text.
 
-    A byte that is not UTF-8 does not make a text binary, many of them do.
+    One byte that is not UTF-8 does not make a text binary; many do.
     """
     for mark, encoding in (
         (codecs.BOM_UTF8, "utf-8-sig"),
@@ -78,7 +78,7 @@ def encoding_of(head: bytes) -> str:
         if head.startswith(mark):
             return encoding
     if b"\x00" in head:
-        # What Windows shells write has no mark in its middle.
+        # A part from the middle of what Windows shells write has no byte order mark.
         return "utf-16-le" if head[1::2].count(0) * 3 > len(head) and not head[::2].count(0) else ""
     # The last character may be cut; this decoder waits for its end.
     wrong = codecs.getincrementaldecoder("utf-8")("replace").decode(head).count("\ufffd")

@@ -1,4 +1,4 @@
-"""Globs over paths with slashes: `*.png`, `plots/*`, `**/MLmodel`. Time grows with the lengths, never beyond."""
+"""Globs over paths with slashes: `*.png`, `plots/*`, `**/MLmodel`. The time is polynomial whatever the pattern is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What MLmodel, requirements and conda files say: flavors, signature, packages, what loading would run."""
+"""What MLmodel, requirements and conda files contain: flavors, signature, packages, what loading would run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from mcp_server.analysis.files.model_files import describe_model
+from mcp_server.analysis.files.model_files import describe_model, read_yaml, scalar_text
 
 _REQUIREMENT: Final = re.compile(r"\s*(?P<name>[A-Za-z0-9][\w.-]*)(?P<extras>\[[^\]]*\])?\s*(?P<condition>[^#;]*)")
 _CONDA: Final = re.compile(r"\s*(?P<name>[^\s=<>!~]+)(?P<condition>.*)")
@@ -30,8 +30,8 @@ _FACTS: Final = (
 
 
 def model_facts(text: str) -> dict[str, Any] | None:
-    """The facts of an MLmodel file; None when it is none."""
-    model = _yaml(text)
+    """The facts of an MLmodel file; None when it is not one."""
+    model = read_yaml(text)
     if not isinstance(model, dict):
         return None
     facts = cast("dict[str, Any]", model)
@@ -45,10 +45,10 @@ def model_facts(text: str) -> dict[str, Any] | None:
         "inputs": known.inputs,
         "outputs": known.outputs,
         "input_example": known.input_example,
-        "python_version": _text(python.get("python_version")),
-        "model_size_bytes": size if isinstance(size, int) else None,
+        "python_version": scalar_text(python.get("python_version")),
+        "model_size_bytes": size if isinstance(size, int) and scalar_text(size) else None,
         "loading_runs_code_of": [name for name in _RUNS_CODE if _mentions(flavors, name)],
-        **{name: _text(facts.get(name)) for name in _FACTS},
+        **{name: scalar_text(facts.get(name)) for name in _FACTS},
     }
 
 
@@ -63,8 +63,8 @@ def packages(text: str) -> list[tuple[str, str]]:
 
 
 def conda_packages(text: str) -> list[tuple[str, str, str]] | None:
-    """Name, version condition and source (conda or pip) of every package; None when it is no conda file."""
-    environment = _yaml(text)
+    """Name, version condition and source (conda or pip) of every package; None when it is not a conda file."""
+    environment = read_yaml(text)
     listed = cast("dict[str, object]", environment).get("dependencies") if isinstance(environment, dict) else None
     if not isinstance(listed, list):
         return None
@@ -88,7 +88,7 @@ def _flavor(flavor: object) -> str:
     if not isinstance(flavor, Mapping):
         return ""
     facts = cast("Mapping[str, object]", flavor)
-    return ", ".join(f"{name}: {value}" for name, value in facts.items() if isinstance(value, str | int | float))
+    return ", ".join(f"{name}: {text}" for name, value in facts.items() if (text := scalar_text(value)))
 
 
 def _mentions(flavors: Mapping[str, object], name: str) -> bool:
@@ -96,19 +96,6 @@ def _mentions(flavors: Mapping[str, object], name: str) -> bool:
         isinstance(flavor, Mapping) and bool(cast("Mapping[str, object]", flavor).get(name))
         for flavor in flavors.values()
     )
-
-
-def _text(value: object) -> str:
-    return str(value) if isinstance(value, str | int | float) else ""
-
-
-def _yaml(text: str) -> object:
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return None
 
 
 def split_table(document: object) -> tuple[list[str], list[list[Any]]] | None:

@@ -1,4 +1,4 @@
-"""What the files beside a model say of it: signature, flavors, requirements. Nothing is loaded or run."""
+"""What the files of a model say about it: signature, flavors, requirements. Nothing is loaded or run."""
 
 from __future__ import annotations
 
@@ -35,36 +35,40 @@ def describe_model(texts: Mapping[str, str]) -> ModelFiles:
 
     Source: MLflow's model format; https://mlflow.org/docs/latest/ml/model.
     """
-    model = _yaml(texts.get("MLmodel", ""))
+    model = _mapping(read_yaml(texts.get("MLmodel", "")))
     signature = _mapping(model.get("signature"))
     pyfunc = _mapping(_mapping(model.get("flavors")).get("python_function"))
     return ModelFiles(
         inputs=_columns(signature.get("inputs")),
         outputs=_columns(signature.get("outputs")),
         input_example="yes" if model.get("saved_input_example_info") else "",
-        flavors=", ".join(sorted(_mapping(model.get("flavors")))),
-        model_size=_scalar(model.get("model_size_bytes")),
-        python=_scalar(pyfunc.get("python_version")),
-        mlflow=_scalar(model.get("mlflow_version")),
+        flavors=", ".join(sorted(map(str, _mapping(model.get("flavors"))))),
+        model_size=scalar_text(model.get("model_size_bytes")),
+        python=scalar_text(pyfunc.get("python_version")),
+        mlflow=scalar_text(model.get("mlflow_version")),
         requirements=_requirements(texts.get("requirements.txt", "")),
     )
 
 
-def _yaml(text: str) -> dict[str, Any]:
+def read_yaml(text: str) -> object:
+    """What a YAML text says; None when it cannot be read: a date that no calendar has, nested too deeply, not YAML."""
     import yaml
 
     try:
-        return _mapping(yaml.safe_load(text))
-    except yaml.YAMLError:
-        return {}
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
 
 
 def _mapping(value: object) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
-def _scalar(value: object) -> str:
+def scalar_text(value: object) -> str:
+    """The text of a string or number; empty for anything else, and for a number of more digits than Python prints."""
     # Not of anything else: a few YAML aliases make a value whose text fills the memory.
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return ""
     return str(value) if isinstance(value, str | int | float) else ""
 
 
@@ -72,7 +76,7 @@ def _columns(schema: object) -> str:
     """MLflow keeps a schema as JSON inside the YAML: columns with name and type, or tensors with dtype and shape."""
     try:
         columns: object = json.loads(schema) if isinstance(schema, str) else []
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     found = cast("list[object]", columns) if isinstance(columns, list) else []
     return ", ".join(_column(_mapping(column)) for column in found)

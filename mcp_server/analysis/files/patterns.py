@@ -46,7 +46,7 @@ class Pattern:
 
 
 def safe_pattern(text: str) -> Pattern:
-    """Raises: InvalidInputError: not a regular expression, or one that could take for ever."""
+    """Raises: InvalidInputError: not a regular expression, or one that could take forever."""
     if len(text) > PATTERN_LIMIT:
         raise InvalidInputError(f"pattern has {len(text):,} characters; {PATTERN_LIMIT} is the limit.")
     try:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mcp_server.analysis.counting import counted
 from mcp_server.analysis.naming import Direction
-from mcp_server.analysis.ranking import chosen_direction, why_not_ranked
+from mcp_server.analysis.ranking import chosen_direction, need_metrics, why_not_ranked
 from mcp_server.analysis.sweeps.repeats import Spread, configurations, is_seed, spread
 from mcp_server.analysis.sweeps.significance import Verdict, contrast, pooled_noise
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
-from mcp_server.suggestions import suggestion
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +62,13 @@ def rank_configurations(
     if top < 1:
         raise InvalidInputError(f"max_results is {top}; give 1 or more.")
     chosen = chosen_direction(metric, direction)
-    if runs and not any(metric in run.metrics for run in runs):
-        names = {name for run in runs for name in run.metrics}
-        raise InvalidInputError(
-            f"None of these {len(runs)} runs has the metric '{metric}'. {suggestion(metric, names)}"
-        )
+    need_metrics(runs, [metric])
     sign = -1.0 if chosen.direction == "max" else 1.0
-    left_out: dict[str, int] = {}
+    left_out: list[str] = []
     entries: list[tuple[Spread, tuple[Run, ...], int]] = []
     for group in configurations(sorted(runs, key=lambda run: (run.start_time, run.run_id))):
         reasons = [why_not_ranked(run, metric) for run in group]
-        for reason in filter(None, reasons):
-            left_out[reason] = left_out.get(reason, 0) + 1
+        left_out += filter(None, reasons)
         able = [run for run, reason in zip(group, reasons, strict=True) if not reason]
         able.sort(key=lambda run: sign * run.metrics[metric])
         if found := spread(run.metrics[metric] for run in able):
@@ -88,7 +83,7 @@ def rank_configurations(
         rankable=len(entries),
         runs=sum(len(able) for _, able, _ in entries),
         seeds=tuple(sorted({key for run in runs for key in run.params if is_seed(key)})),
-        left_out=dict(sorted(left_out.items(), key=lambda item: (-item[1], item[0]))),
+        left_out=counted(left_out),
     )
 
 

@@ -23,13 +23,13 @@ from sklearn.inspection import permutation_importance
 Array = NDArray[Any]
 
 ALPHA: Final = 0.01
-"""Chance that one more column is named although nothing more matters; corrected for the columns tried."""
+"""Chance that one more column is chosen although nothing more matters; corrected for the columns tried."""
 TREES: Final = 200
 LARGE: Final = 2_000
-"""Rows of the forest; of more an even part is taken, so that it takes seconds."""
+"""Rows of the forest; of more an even sample is taken, so that it takes seconds."""
 PERMUTATIONS: Final = 5
 INTERACTION_ROWS: Final = 30
-"""Rows below which no interaction is looked for."""
+"""Rows below which interactions are not tested."""
 INTERACTION_COLUMNS: Final = 12
 """Columns of which pairs are tried, the most important first: 66 pairs."""
 MOST_INTERACTIONS: Final = 3
@@ -64,9 +64,14 @@ def explain(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _numbers(column: dict[str, Any]) -> Array:
+    """The values of a column; NaN where it is not set."""
+    return np.asarray([np.nan if value is None else value for value in column["numbers"]], dtype=float)
+
+
 def _scaled(column: dict[str, Any]) -> tuple[Array, Array]:
     """The values with mean 0 and deviation 1, logarithms where the column is one; and which of them are set."""
-    numbers = np.asarray([np.nan if value is None else value for value in column["numbers"]], dtype=float)
+    numbers = _numbers(column)
     there = ~np.isnan(numbers)
     # Divided first: the squares of what a float can hold can be infinite or 0.
     numbers = np.log(numbers) if column["kind"] == "log" else numbers / (np.max(np.abs(numbers[there])) or 1.0)
@@ -93,7 +98,7 @@ def _rank_correlation(y: Array, column: dict[str, Any]) -> float | None:
     """Spearman's, over the rows where the column is set."""
     if column["kind"] == "category":
         return None
-    numbers = np.asarray([np.nan if value is None else value for value in column["numbers"]], dtype=float)
+    numbers = _numbers(column)
     there = ~np.isnan(numbers)
     if len(set(numbers[there])) < 2 or len(set(y[there])) < 2:
         return None
@@ -226,5 +231,4 @@ def _forest(y: Array, columns: Sequence[dict[str, Any]]) -> tuple[float, list[fl
 
 def _ordered(column: dict[str, Any]) -> Array:
     """Places in the order of the values, which is all that a forest needs; what is not set lies below the others."""
-    numbers = np.asarray([np.nan if value is None else value for value in column["numbers"]], dtype=float)
-    return np.nan_to_num(rankdata(numbers, nan_policy="omit"), nan=0.0)
+    return np.nan_to_num(rankdata(_numbers(column), nan_policy="omit"), nan=0.0)

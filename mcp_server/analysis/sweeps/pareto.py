@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from mcp_server.analysis.counting import counted
 from mcp_server.analysis.naming import MetricDirection
-from mcp_server.analysis.ranking import chosen_direction, why_not_ranked
+from mcp_server.analysis.ranking import chosen_direction, need_metrics, why_not_ranked
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
-from mcp_server.suggestions import suggestion
 
 MOST_METRICS: Final = 6
 """With more, almost every run is on the front and it says nothing."""
@@ -53,18 +53,13 @@ def pareto_front(
         raise InvalidInputError(
             f"A Pareto front takes 2 to {MOST_METRICS} different metrics, and these are {len(names)}."
         )
-    known = {key for run in runs for key in run.metrics}
-    for name in names:
-        if runs and name not in known:
-            raise InvalidInputError(
-                f"None of these {len(runs)} runs has the metric '{name}'. {suggestion(name, known)}"
-            )
+    need_metrics(runs, names)
     chosen = tuple(chosen_direction(name, (directions or {}).get(name, "")) for name in names)
-    left_out: dict[str, int] = {}
+    left_out: list[str] = []
     points: list[tuple[tuple[float, ...], Run]] = []
     for run in runs:
         if reason := next(filter(None, (why_not_ranked(run, name) for name in names)), ""):
-            left_out[reason] = left_out.get(reason, 0) + 1
+            left_out.append(reason)
         else:
             # Turned so that smaller is better.
             signed = (
@@ -81,7 +76,7 @@ def pareto_front(
             for at, count in front.items()
         ),
         considered=len(points),
-        left_out=dict(sorted(left_out.items(), key=lambda item: (-item[1], item[0]))),
+        left_out=counted(left_out),
     )
 
 

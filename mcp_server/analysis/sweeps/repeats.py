@@ -35,32 +35,6 @@ class Spread:
     n: int
 
 
-@dataclass(frozen=True, slots=True)
-class FoldedMetric:
-    """One metric over the runs of a group."""
-
-    key: str
-    mean: float
-    std: float | None
-    """Sample standard deviation (divided by n - 1), in the metric's unit; absent for n = 1 and beyond a float."""
-    n: int
-    """Runs of the group with a finite value; the others are not in the mean."""
-
-
-@dataclass(frozen=True, slots=True)
-class RepeatGroup:
-    """Finished runs equal in every param but their seeds."""
-
-    run_ids: tuple[str, ...]
-    """At least two, in the order the runs were given."""
-    params: tuple[tuple[str, str], ...]
-    """What sets this configuration apart from the other runs compared; empty when nothing does."""
-    seeds: tuple[str, ...]
-    """The params that were ignored, by name."""
-    metrics: tuple[FoldedMetric, ...]
-    """In alphabetical order; those without one finite value are left out."""
-
-
 def is_seed(param: str) -> bool:
     """Whether a param names a repetition: seed, random_state, rng, or a fold, trial or replicate by number.
 
@@ -85,34 +59,24 @@ def is_bookkeeping(param: str) -> bool:
     )
 
 
-def fold_repeats(runs: Sequence[Run], metrics: Iterable[str], differing: Iterable[str]) -> tuple[RepeatGroup, ...]:
-    """Groups of at least two FINISHED runs with the same params, the same data and different seeds.
+def repeated_runs(runs: Sequence[Run]) -> tuple[tuple[str, ...], ...]:
+    """Ids of at least two FINISHED runs with the same params, the same data and different seeds, by configuration.
 
-    A run that logs no seed is never folded: equal params may then hide the very change that is being compared.
-    `differing` are the params that name a group. The groups come in the order of their first runs.
+    A run that logs no seed repeats none: equal params may then hide the very change that is being compared.
     """
-    names = sorted(set(metrics))
-    apart = [key for key in differing if not is_seed(key) and not is_bookkeeping(key)]
     groups: dict[object, list[Run]] = {}
     for run in runs:
         if run.status == "FINISHED" and run.lifecycle_stage != "deleted":
             groups.setdefault(_configuration(run), []).append(run)
     return tuple(
-        RepeatGroup(
-            run_ids=tuple(run.run_id for run in group),
-            params=tuple((key, group[0].params[key]) for key in apart if key in group[0].params),
-            seeds=tuple(sorted(filter(is_seed, group[0].params))),
-            metrics=tuple(folded for name in names if (folded := _fold(name, group)) is not None),
-        )
-        for group in groups.values()
-        if len({_seeds(run) for run in group}) >= 2
+        tuple(run.run_id for run in group) for group in groups.values() if len({_seeds(run) for run in group}) >= 2
     )
 
 
 def configurations(runs: Sequence[Run]) -> tuple[tuple[Run, ...], ...]:
     """All runs by configuration: seeds of one configuration together, every other run by itself.
 
-    As in `fold_repeats`, but for runs of every status. Both the groups and the runs in them keep their order.
+    As in `repeated_runs`, but for runs of every status. Both the groups and the runs in them keep their order.
     """
     groups: dict[object, list[Run]] = {}
     for run in runs:
@@ -134,11 +98,6 @@ def _configuration(run: Run) -> object:
     by_fold = any(_SPLIT_WORDS.intersection(words(key)) for key in seeds)
     data = frozenset((item.name, item.context, "" if by_fold else item.digest) for item in run.datasets)
     return run.experiment_id, seeds, fixed, data
-
-
-def _fold(key: str, group: Sequence[Run]) -> FoldedMetric | None:
-    found = spread(run.metrics[key] for run in group if key in run.metrics)
-    return FoldedMetric(key, found.mean, found.std, found.n) if found else None
 
 
 def spread(values: Iterable[float]) -> Spread | None:

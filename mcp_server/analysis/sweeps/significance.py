@@ -61,8 +61,7 @@ class SeedComparison:
     groups: tuple[GroupContrast, ...]
     """The baseline's first, then in the order of the runs."""
     noise: Noise | None
-    confidence: float
-    """Of each interval."""
+
     verdict: str
     """One sentence when all runs are seeds of one configuration; else empty."""
 
@@ -88,7 +87,7 @@ def compare_seed_groups(runs: Sequence[Run], metric: str, *, baseline: str = "")
         judged = contrast(samples[id(base)], samples[id(group)], noise=noise, comparisons=len(others))
         found.append(_group(group, samples[id(group)], judged))
     verdict = "" if others else _only_seeds(base, found[0].spread, metric)
-    return SeedComparison(metric, tuple(found), noise, 1 - (1 - CONFIDENCE) / max(len(others), 1), verdict)
+    return SeedComparison(metric, tuple(found), noise, verdict)
 
 
 def contrast(

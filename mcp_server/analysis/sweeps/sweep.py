@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final, Literal
 
+from mcp_server.analysis.counting import counted
 from mcp_server.analysis.naming import Direction
-from mcp_server.analysis.ranking import chosen_direction, why_not_ranked
+from mcp_server.analysis.ranking import chosen_direction, need_metrics, why_not_ranked
 from mcp_server.analysis.sweeps.repeats import is_bookkeeping, is_seed, spread
 from mcp_server.analysis.sweeps.significance import Noise, pooled_noise
-from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
-from mcp_server.suggestions import suggestion
 
 Kind = Literal["number", "log", "category"]
 
@@ -29,7 +28,7 @@ FEW_LEVELS: Final = 6
 NUMERIC_PART: Final = 0.8
 """Part of the values that must be numbers for a param with more than `FEW_LEVELS` of them to count as a number."""
 IDENTIFIER_PART: Final = 0.9
-"""Part of the runs with a text of their own from which on a param is a name or path, not a choice."""
+"""Part of the runs that must have a text of their own for a param to count as a name or path, not a choice."""
 ROWS_PER_LEVEL: Final = 3
 """Configurations that each value of a category must have on average to be judged."""
 
@@ -94,16 +93,12 @@ def sweep_of(runs: Sequence[Run], metric: str, *, direction: str = "") -> Sweep:
     Raises: InvalidInputError: no run has the metric, or `direction` is another word than max and min.
     """
     chosen = chosen_direction(metric, direction)
-    if runs and not any(metric in run.metrics for run in runs):
-        names = {name for run in runs for name in run.metrics}
-        raise InvalidInputError(
-            f"None of these {len(runs)} runs has the metric '{metric}'. {suggestion(metric, names)}"
-        )
-    left_out: dict[str, int] = {}
+    need_metrics(runs, [metric])
+    left_out: list[str] = []
     usable: list[Run] = []
     for run in sorted(runs, key=lambda run: (run.start_time, run.run_id)):
         if reason := why_not_ranked(run, metric):
-            left_out[reason] = left_out.get(reason, 0) + 1
+            left_out.append(reason)
         else:
             usable.append(run)
     keys = sorted({key for run in usable for key in run.params})
@@ -125,7 +120,7 @@ def sweep_of(runs: Sequence[Run], metric: str, *, direction: str = "") -> Sweep:
         identifiers=tuple(identifiers),
         sparse=tuple(sparse),
         noise=pooled_noise([one.values for one in found]),
-        left_out=dict(sorted(left_out.items(), key=lambda item: (-item[1], item[0]))),
+        left_out=counted(left_out),
     )
 
 

@@ -19,7 +19,7 @@ SIBLINGS: Final = 200
 LOG_LIMIT: Final = 4 * 1024 * 1024
 """Bytes of the largest log that is read: MLflow gives files from their beginning, and the reason stands at the end."""
 LOG_TAIL: Final = 20_000
-"""Characters of its end that are looked at."""
+"""Characters of its end that are searched."""
 
 _LOG_FOLDERS: Final = ("logs", "log")
 _LOG_ENDINGS: Final = (
@@ -77,7 +77,7 @@ async def gather_evidence(
 
 
 async def _log(api: ArtifactsApi, run: Run) -> tuple[str, str]:
-    """Path and end of the log among the artifacts; artifacts that cannot be read take nothing from the diagnosis."""
+    """Path and end of the log among the artifacts; unreadable artifacts do not affect the rest of the diagnosis."""
     root = ArtifactRoot.of_run(run)
     try:
         files = await api.list_folder(root)

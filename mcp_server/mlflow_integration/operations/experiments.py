@@ -104,7 +104,7 @@ class Experiments:
             name = self._references.named(reference)
             if name.isdigit() or name.lower() in _NOTHING:
                 raise NotFoundError(
-                    f"{error} To make an experiment of this name, use create_experiment(name='{name}')."
+                    f"{error} To create an experiment of this name, use create_experiment(name='{name}')."
                 ) from None
             if "://" in name:
                 raise  # A link that leads nowhere is a mistake, not a name for something new.
@@ -156,7 +156,7 @@ class Experiments:
         try:
             others = [experiment.name for experiment in await self._references.all_experiments()]
         except MlflowToolError:
-            return ""  # A suggestion is worth no failure of the call that it is for.
+            return ""  # The call that the suggestion is for must not fail because of it.
         return did_you_mean(name, [other for other in others if other != name])
 
     async def url(self, experiment_id: str) -> str:
@@ -213,9 +213,9 @@ def need_active_experiment(experiment: Experiment) -> None:
 def _checked_name(name: str) -> str:
     name = name.strip()
     if not clean(name).strip():
-        raise InvalidInputError("An experiment needs a name that is not empty.")
+        raise InvalidInputError("The name of an experiment cannot be empty.")
     if len(name) > NAME_LIMIT:
-        raise InvalidInputError(f"The experiment name has {len(name):,} characters; MLflow takes {NAME_LIMIT}.")
+        raise InvalidInputError(f"The experiment name has {len(name):,} characters; MLflow accepts {NAME_LIMIT}.")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
         raise InvalidInputError(f"The experiment name '{shown(name)}' has control characters.")
     return name

@@ -53,8 +53,8 @@ class MetricHistory:
     ) -> tuple[MetricSeries, ...]:
         """One series per run and metric that exists: whole, or a sample of about SAMPLE_POINTS.
 
-        Curves are whole up to EXACT_POINTS each and EXACT_IN_ALL: from a store that can be asked directly always (a
-        sample then comes with totals), from another one with `exact`.
+        A store that can be asked directly returns whole curves up to EXACT_POINTS each and EXACT_IN_ALL together, and
+        totals with a sample. Others return whole curves only with `exact`.
         Raises: InvalidInputError: no run has one of the metrics; the text names the closest.
         """
         _refuse_unknown(runs, metrics)
@@ -140,5 +140,5 @@ def _bounds(start_step: int | None, end_step: int | None) -> tuple[int, int] | N
     start = -_STEP_LIMIT if start_step is None else max(start_step, -_STEP_LIMIT)
     end = _STEP_LIMIT if end_step is None else min(end_step, _STEP_LIMIT)
     if start > end:
-        raise InvalidInputError(f"start_step {start_step} is beyond end_step {end_step}.")
+        raise InvalidInputError(f"start_step {start_step} is after end_step {end_step}.")
     return start, end

@@ -77,7 +77,7 @@ class RunContent:
     datasets: tuple[Dataset, ...] = ()
     artifacts: Mapping[str, bytes] | None = None
     warnings: tuple[str, ...] = ()
-    """Sentences about what MLflow will store otherwise than given."""
+    """Sentences about what MLflow will store differently from how it was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def batches(content: RunContent, started: int, *, last_tags: Mapping[str, str] |
     metrics = [
         {
             "key": metric.key,
-            "value": _wire_value(metric.value),
+            "value": wire_value(metric.value),
             "timestamp": started if metric.timestamp is None else metric.timestamp,
             "step": metric.step,
         }
@@ -311,8 +311,8 @@ def _warnings(points: Sequence[Metric]) -> tuple[str, ...]:
     )
 
 
-def _wire_value(value: float) -> float | str:
-    """MLflow's JSON spells NaN and infinities as text."""
+def wire_value(value: float) -> float | str:
+    """MLflow's JSON, and pandas, spell NaN and infinities as these texts."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):

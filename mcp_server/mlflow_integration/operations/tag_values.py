@@ -22,8 +22,7 @@ _KEY: Final = re.compile(r"[\w.\-/ :]+")
 def writable_tags(tags: Mapping[str, Any], *, description: str | None = None) -> dict[str, str]:
     """The tags of an experiment or run as they are sent, the description among them.
 
-    Raises: InvalidInputError: a tag is reserved for this server, cannot be stored, or says something else than
-        `description`.
+    Raises: InvalidInputError: a tag is reserved for this server, cannot be stored, or contradicts `description`.
     """
     need_unreserved(tags)
     texts = checked_texts("tag", tags, TAG_VALUE_LIMIT)
@@ -37,7 +36,7 @@ def writable_tags(tags: Mapping[str, Any], *, description: str | None = None) ->
 
 
 def need_unreserved(tags: Mapping[str, Any]) -> None:
-    """Raises: InvalidInputError: a tag belongs to this server, whose promises rest on it."""
+    """Raises: InvalidInputError: a tag belongs to this server, whose promises depend on it."""
     for key in tags:
         if tag_names.is_reserved(key):
             raise InvalidInputError(tag_names.RESERVED_TAG.format(key=shown(key)))
@@ -48,7 +47,7 @@ def checked_texts(kind: str, values: Mapping[str, Any], limit: int) -> dict[str,
     texts: dict[str, str] = {}
     for key, value in values.items():
         check_key(kind, key)
-        text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, dict | list) else str(value)
+        text = stored_text(value)
         if len(text) > limit:
             raise InvalidInputError(
                 f"The value of {kind} '{key}' has {len(text):,} characters; MLflow keeps {limit:,} and silently cuts "
@@ -59,20 +58,27 @@ def checked_texts(kind: str, values: Mapping[str, Any], limit: int) -> dict[str,
     return texts
 
 
+def stored_text(value: Any) -> str:
+    """A param or tag as MLflow stores it: lists and mappings as JSON, everything else as Python prints it."""
+    return value if isinstance(value, str) else json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
 def check_key(kind: str, key: str) -> None:
-    """Raises: InvalidInputError: MLflow takes no param, metric or tag of this name."""
+    """Raises: InvalidInputError: MLflow does not accept a param, metric or tag of this name."""
     if len(key) > KEY_LIMIT:
-        raise InvalidInputError(f"The {kind} name '{key[:40]}…' has {len(key):,} characters; MLflow takes {KEY_LIMIT}.")
+        raise InvalidInputError(
+            f"The {kind} name '{key[:40]}…' has {len(key):,} characters; MLflow accepts {KEY_LIMIT}."
+        )
     bad = not _KEY.fullmatch(key) or key.startswith("/") or any(part in ("", ".", "..") for part in key.split("/"))
     if bad:
         raise InvalidInputError(
-            f"MLflow takes no {kind} named {key!r}. Letters, digits and _ - . : / and spaces may be used; "
-            "a / separates parts that are not empty."
+            f"MLflow does not accept a {kind} named {key!r}. Use letters, digits, spaces and _ - . : /, with no empty "
+            "part before, between or after slashes."
         )
 
 
 def need_unicode(what: str, text: str) -> None:
-    """Raises: InvalidInputError: half of a surrogate pair, which no store takes."""
+    """Raises: InvalidInputError: half of a surrogate pair, which no store accepts."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import operator
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import anyio
 
+from mcp_server.comparisons import TESTS
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.runs import Tracking
@@ -25,16 +25,7 @@ STALLS_CHECKED: Final = 10
 """Runs whose clocks are read when the waiting begins, one curve each."""
 GOING: Final = ("RUNNING", "SCHEDULED")
 
-_THRESHOLD: Final = re.compile(r"(>=|<=|!=|==|=|>|<)\s*(\S+)")
-_OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = {
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-    "=": operator.eq,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
+_THRESHOLD: Final = re.compile(r"(>=|<=|!=|=|>|<)\s*(\S+)")
 
 Progress = Callable[[float, Sequence[Run]], Awaitable[None]]
 """Is given the seconds that passed and the runs as they are."""
@@ -44,7 +35,7 @@ StallCheck = Callable[[Run], Awaitable[str]]
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A metric and what its latest value is waited for to be."""
+    """A metric, and the condition that its latest value has to meet."""
 
     text: str
     metric: str
@@ -53,7 +44,7 @@ class Threshold:
 
     def holds(self, run: Run) -> bool:
         value = run.metrics.get(self.metric)
-        return value is not None and _OPERATORS[self.comparator](value, self.limit)
+        return value is not None and TESTS[self.comparator](value, self.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +68,7 @@ def thresholds_in(until: str) -> tuple[Threshold, ...]:
 
     Raises: InvalidInputError: it cannot be read, or is about something else than metrics.
     """
-    form = "Form: metrics.val_loss < 0.2, several joined by and. The end of a run is waited for in any case."
+    form = "Form: metrics.val_loss < 0.2, several joined by and. The end of a run always ends the wait."
     if not until.strip():
         return ()
     named = re.sub(r"(?i)(^|\band\s+)(?=[^\s.`'\"<>=!]+\s*[<>=!])", r"\1metrics.", until.strip())
@@ -85,7 +76,7 @@ def thresholds_in(until: str) -> tuple[Threshold, ...]:
     for clause in parse_filter(named, argument="until"):
         match = _THRESHOLD.fullmatch(clause.condition)
         if clause.entity != "metrics" or match is None:
-            raise InvalidInputError(f"until has the condition '{clause}', which is none about a metric. {form}")
+            raise InvalidInputError(f"until has the condition '{clause}', which is not about a metric. {form}")
         found.append(Threshold(str(clause), clause.key, match[1], float(match[2])))
     return tuple(found)
 

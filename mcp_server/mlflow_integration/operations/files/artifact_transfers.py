@@ -23,7 +23,7 @@ from mcp_server.untrusted import shown
 FILES_PER_CALL: Final = 1_000
 
 Progress = Callable[[float, int, str], Awaitable[None]]
-"""Told how many of how many files are done, a large one in part, and the path of the one that is under way."""
+"""Receives how many files are done (a large one in part), how many there are, and the path of the current one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class ArtifactTransfers:
         return Transferred(tuple(done), skipped, replaced, tuple(grew))
 
     async def download(self, found: Sequence[FoundArtifact], to: str, progress: Progress) -> Transferred:
-        """Brings files into a local folder, each below its own path; what is there with the same size stays.
+        """Saves files to a local folder, each below its own path; files that are there with the same size stay.
 
         Raises: InvalidInputError: the folder may not be written, or a file of another size is in the way.
         """
@@ -155,7 +155,7 @@ class ArtifactTransfers:
         return size
 
     def _sources(self, paths: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
-        """Local path by artifact name for files and the files of folders, and what folders keep back."""
+        """Local path by artifact name for files and the files of folders, and what is skipped in folders."""
         sources: dict[str, str] = {}
         skipped: list[str] = []
         for path, name in zip(paths, upload_names(paths), strict=True):
@@ -196,7 +196,7 @@ class ArtifactTransfers:
 
 def _run(place: ArtifactPlace) -> Run:
     if place.run is None:
-        raise InvalidInputError(f"Files are logged to a run; {place.label} is none. Give the run's id or name.")
+        raise InvalidInputError(f"Files are logged to a run; {place.label} is not a run. Give the run's id or name.")
     return place.run
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from mcp_server.errors import InvalidInputError, NotFoundError, UnsupportedError
+from mcp_server.listing import listed
 from mcp_server.mlflow_integration.entities import Artifact, LoggedModel, ModelVersion, Run
 from mcp_server.mlflow_integration.operations.files.artifact_places import ArtifactPage, ArtifactPlace, FoundArtifact
 from mcp_server.mlflow_integration.operations.models.registry import Registry
@@ -22,10 +23,10 @@ from mcp_server.suggestions import did_you_mean
 from mcp_server.untrusted import shown
 
 FOLDERS_PER_CALL: Final = 100
-"""Folders one call opens, each a request; the next page goes on."""
+"""Folders one call opens, each a request; the next page continues."""
 FILES_COMPARED: Final = 500
 FOLDERS_COMPARED: Final = 20
-"""Looked through for a file whose path was wrong."""
+"""Searched for a file whose path was wrong."""
 MODELS_SHOWN: Final = 50
 """Logged models of one run that are looked up."""
 _COPIES_FOLLOWED: Final = 5
@@ -102,11 +103,10 @@ class Artifacts:
                 raise _folder(path, place)
             return await self.find(*inner)
         names = [one.path for one in siblings or await self.folder(place)]
-        there = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         closest = await self._closest(place, path, names)
         raise NotFoundError(
             f"{place.label[0].upper()}{place.label[1:]} has no artifact '{path}'.{closest} "
-            + (f"There: {there}. " if names else "")
+            + (f"There: {listed(names, 8)}. " if names else "")
             + "list_artifacts lists them."
         )
 
@@ -139,7 +139,7 @@ class Artifacts:
         await self._api.upload_file(run, artifact_path(path), body)
 
     async def walk(self, place: ArtifactPlace, path: str, *, after: str, limit: int) -> ArtifactPage:
-        """The next `limit` files of a folder and of those below it, by path, beginning behind `after`.
+        """The next `limit` files of a folder and of those below it, by path, beginning after `after`.
 
         Raises: NotFoundError: no such folder or file.
         """
@@ -228,13 +228,13 @@ class Artifacts:
         local = len(parts.scheme) < 2 or parts.scheme == "file"
         if (elsewhere and not own) or (local and not uri.replace("\\", "/").rstrip("/").endswith(f"/{ending}")):
             raise InvalidInputError(
-                "The artifacts of this run or model are said to be at a place that MLflow did not choose for them; "
+                "The artifact location recorded for this run or model is not one that MLflow would choose; "
                 "this server does not read or write there."
             )
 
 
 class _Walk:
-    """Depth first in the order of the paths, so that a path says where to go on.
+    """Depth first in the order of the paths, so that a path is enough to continue from.
 
     `after` is the file shown last, or a folder that is done, which ends in a slash.
     """
@@ -279,7 +279,7 @@ class _Walk:
         return True
 
     def _is_behind(self, parts: list[str], is_folder: bool) -> bool:
-        """Whether the page before has shown it, or for a folder all that is in it."""
+        """Whether the previous page has shown it, or for a folder all that is in it."""
         if not self._after:
             return False
         if is_folder:

@@ -82,7 +82,7 @@ def open_for_reading(path: str, roots: Sequence[Path], *, scan: bool = True) -> 
 def open_for_writing(path: str, roots: Sequence[Path]) -> Generator[BinaryIO]:
     """A new file in an allowed folder (a relative path: in the first), with the folders above it.
 
-    It gets its name when the block ends well; otherwise nothing of it stays.
+    It gets its name when the block succeeds; otherwise nothing of it stays.
 
     Raises: AlreadyExistsError: something has that name. InvalidInputError: as `open_for_reading`.
     """
@@ -173,8 +173,8 @@ def _candidates(path: str, roots: Sequence[Path]) -> list[tuple[Path, tuple[str,
     """
     if not roots:
         raise InvalidInputError(
-            "Local files are read and written only in folders that MLFLOW_MCP_ALLOWED_FOLDERS names, and it names "
-            "none. A person sets it where this server is started."
+            "Local files are read and written only in the folders of MLFLOW_MCP_ALLOWED_FOLDERS, which is not set. A "
+            "person sets it where this server is started."
         )
     if "\x00" in path or not path.strip() or path != path.encode(errors="ignore").decode():
         raise InvalidInputError("A local path cannot be empty, or hold a NUL character or half a Unicode character.")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from importlib import import_module
 from itertools import islice
 from typing import Any, BinaryIO, Final
@@ -15,6 +14,8 @@ from typing import Any, BinaryIO, Final
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Run
+from mcp_server.mlflow_integration.operations.run_content import wire_value
+from mcp_server.times import utc
 
 FORMATS: Final = {".csv": "CSV", ".jsonl": "JSON lines", ".ndjson": "JSON lines", ".parquet": "Parquet"}
 """By the ending of the path."""
@@ -28,9 +29,9 @@ _ATTRIBUTES: Final = (
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 """Source: OWASP, CSV injection."""
 _KEPT_TAGS: Final = frozenset(
-    {"mlflow.user", "mlflow.source.name", "mlflow.source.git.commit", "mlflow.parentRunId", tag_names.NOTE}
+    {tag_names.USER, tag_names.SOURCE_NAME, tag_names.GIT_COMMIT, tag_names.PARENT_RUN, tag_names.NOTE}
 )
-"""Tags of MLflow's that say where a run comes from; its others are its own bookkeeping."""
+"""MLflow's tags that tell where a run comes from; the others are its own bookkeeping."""
 
 
 def format_of(path: str) -> str:
@@ -126,9 +127,9 @@ def _record(run: Run, experiment: str) -> dict[str, Any]:
         "start_time": _moment(run.start_time),
         "end_time": _moment(run.end_time),
         "duration_seconds": seconds,
-        "metrics": {key: _number(value) for key, value in run.metrics.items()},
+        "metrics": {key: wire_value(value) for key, value in run.metrics.items()},
         "params": dict(run.params),
-        "tags": {key: value for key, value in run.tags.items() if not key.startswith("mlflow.") or key in _KEPT_TAGS},
+        "tags": {k: v for k, v in run.tags.items() if not k.startswith(tag_names.MLFLOW_PREFIX) or k in _KEPT_TAGS},
     }
 
 
@@ -146,20 +147,9 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _number(value: float) -> float | str:
-    """JSON has no NaN; the texts are those that MLflow and pandas use."""
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
 def _moment(milliseconds: int) -> str | None:
-    if not milliseconds:
-        return None
-    try:
-        return datetime.fromtimestamp(milliseconds / 1_000, timezone.utc).isoformat(timespec="milliseconds")
-    except (OverflowError, ValueError, OSError):
-        return None  # MLflow takes any 64-bit number for a time.
+    at = utc(milliseconds) if milliseconds else None
+    return at.isoformat(timespec="milliseconds") if at else None
 
 
 def _arrow_type(arrow: Any, column: str) -> Any:

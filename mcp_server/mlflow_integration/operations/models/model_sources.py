@@ -54,7 +54,7 @@ class ModelSources:
                 )
             run, model = match["run"], match["path"]
         if not run:
-            raise InvalidInputError("Name the run whose model is to be registered (run), or give its model_uri.")
+            raise InvalidInputError("Give the run whose model to register (run), or a model_uri.")
         return await self._from_run(await self._references.run(run), model)
 
     async def _from_run(self, run: Run, model: str) -> ModelSource:

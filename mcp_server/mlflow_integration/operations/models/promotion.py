@@ -1,7 +1,7 @@
 """Moving an alias or a stage from one model version to another, recorded so that it can be undone.
 
 The record is written before the alias moves, and the move is one request: a process that dies in between leaves
-the alias where it was, and readers of the record skip the entry that never came true.
+the alias where it was, and readers of the record skip the entry for a move that never happened.
 
 MLflow has no compare-and-set. The alias is read just before and just after the move, so of two promotions at once
 the one whose move did not last reports it, unless both reads fall between the other's read and write.
@@ -95,7 +95,7 @@ class Promotions:
 
         `from_version` is the current version when the decision was made, "" for none.
         Raises: ConflictError: somebody else moved it meanwhile. TrackingServerError: it did not move, or MLflow no
-            longer answers, so nobody can know; the text tells which. UnsupportedError: this MLflow has no aliases.
+            longer answers, so nobody can know; the text says which. UnsupportedError: this MLflow has no aliases.
         """
         moment = int(time.time() * 1_000)
         event = PromotionEvent(kind, pointer.key, version.version, from_version, moment, by, reason, tuple(gates))
@@ -153,8 +153,8 @@ class Promotions:
         if lost is None:
             return None
         raise _Unknown(
-            f"Whether the {pointer} of '{name}' moved is not known: the answer to the move was lost, and so was every "
-            f"answer after it. {problem} get_model shows it as soon as MLflow answers."
+            f"It is not known whether the {pointer} of '{name}' moved: the answer to the move was lost, and so was "
+            f"every answer after it. {problem} get_model shows it as soon as MLflow answers."
         )
 
     async def _send(self, version: ModelVersion, pointer: Pointer) -> None:
@@ -164,7 +164,7 @@ class Promotions:
         try:
             await self._api.set_alias(version.name, pointer.alias, version.version)
         except UnsupportedError as error:
-            raise UnsupportedError(f"{error} Aliases came with MLflow 2.3; give stage= instead.") from error
+            raise UnsupportedError(f"{error} MLflow has aliases since version 2.3; give stage= instead.") from error
 
     async def _need_current(self, name: str, pointer: Pointer, version: str) -> None:
         current = pointer.current_version(await self._api.get_registered_model(name))
@@ -173,7 +173,7 @@ class Promotions:
 
     async def _withdraw(self, version: ModelVersion, tag: str) -> None:
         """Removes the record of a move that did not happen."""
-        # The failure of the move is what the caller must hear of; readers skip an entry that never came true.
+        # The caller must learn about the failure of the move; readers skip an entry for a move that never happened.
         with suppress(MlflowToolError):
             await self._api.delete_model_version_tag(version.name, version.version, tag)
 
@@ -183,14 +183,14 @@ class _Unknown(Exception):
 
 
 def _not_moved(pointer: Pointer, version: str, error: TrackingServerError) -> TrackingServerError:
-    where = f"still belongs to version {version}" if version else "still belongs to no version"
+    where = f"still points to version {version}" if version else "still points to no version"
     return TrackingServerError(f"Not moved: the {pointer} {where}. {error}", carried_out=False)
 
 
 def _moved_by_somebody(name: str, pointer: Pointer, current: str) -> ConflictError:
     now = f"version {current}" if current else "no version"
     return ConflictError(
-        f"Somebody else moved {pointer} of '{name}' meanwhile: it belongs to {now} now. "
+        f"Somebody else moved {pointer} of '{name}' meanwhile: it points to {now} now. "
         "get_model shows the promotions; check them before you decide again."
     )
 

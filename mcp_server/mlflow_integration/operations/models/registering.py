@@ -35,7 +35,7 @@ class Registered:
 
     version: ModelVersion
     existed: bool = False
-    """True when this model was a version already, so that asking twice makes one."""
+    """True when this model was a version already: registering twice creates one version."""
     created_model: bool = False
     """True when the registered model itself is new."""
     similar: tuple[str, ...] = ()
@@ -216,7 +216,7 @@ class Registering:
 
     async def _known_model(self, name: str) -> RegisteredModel | None:
         if not name.strip():
-            raise InvalidInputError("A registered model needs a name that is not empty.")
+            raise InvalidInputError("The name of a registered model cannot be empty.")
         return await self._registry.find_model(name)
 
     async def _existing(self, model: RegisteredModel, source: ModelSource) -> ModelVersion | None:
@@ -255,7 +255,7 @@ class Registering:
         """
         if clean(name) != name or name != name.strip():
             raise InvalidInputError(
-                f"The name of a new registered model holds invisible characters or outer spaces: '{clean(name)}'."
+                f"The name of a new registered model has invisible characters or spaces at its ends: '{clean(name)}'."
             )
         names = await self._registry.names_like(name)
         if same := next((other for other in names if same_name(name, other)), ""):
@@ -307,7 +307,7 @@ def _need_free(model: RegisteredModel, pointer: Pointer, version: str) -> Pointe
     current = pointer.current_version(model)
     if current not in ("", version):
         raise InvalidInputError(
-            f"The alias '{pointer.alias}' of '{model.name}' belongs to version {current}. promote_model moves it, "
+            f"The alias '{pointer.alias}' of '{model.name}' points to version {current}. promote_model moves it, "
             "through gates, and rollback_model can undo that."
         )
     return pointer

@@ -30,7 +30,7 @@ from mcp_server.names import find_name, same_name
 from mcp_server.suggestions import did_you_mean
 
 NAMES_COMPARED: Final = 1_000
-"""Registered models whose names are looked through for the closest one: one request."""
+"""Registered models whose names are searched for the closest one: one request."""
 
 _VERSION_URI: Final = re.compile(r"models:/(?P<model>[^/@]+)(?:/(?P<version>[^/@]+)|@(?P<alias>[^/@]+))")
 _NUMBER: Final = re.compile(r"(?:version\s*|v\.?\s*|#)?(?P<number>\d+)", re.IGNORECASE)
@@ -101,7 +101,7 @@ class Registry:
         except NotFoundError:
             raise NotFoundError(
                 f"No registered model '{name}'.{did_you_mean(name, await self.names_like(name))} search_models lists "
-                "them; register_model makes one from a run."
+                "them; register_model creates one from a run."
             ) from None
 
     async def find_model(self, name: str) -> RegisteredModel | None:
@@ -255,7 +255,7 @@ async def read_if_present(reading: Awaitable[bytes]) -> bytes:
 
 
 def _version_text(reference: str, name: str) -> str:
-    """What a reference says of the version: of `models:/churn@champion` and `@champion` it is `champion`.
+    """What a reference says about the version: for `models:/churn@champion` and `@champion` it is `champion`.
 
     Raises: InvalidInputError: it is a URI of another model.
     """
@@ -264,5 +264,5 @@ def _version_text(reference: str, name: str) -> str:
     if match is None:
         return text.removeprefix("@")
     if not same_name(match["model"], name):
-        raise InvalidInputError(f"version '{reference}' is a version of another model than '{name}'.")
+        raise InvalidInputError(f"version '{reference}' belongs to a different model than '{name}'.")
     return match["version"] or match["alias"]

@@ -23,7 +23,7 @@ from mcp_server.suggestions import suggestion
 from mcp_server.untrusted import shown
 
 _SPARE: Final = 5
-"""Runs read beyond those wanted, for some of the best have failed or still run."""
+"""Additional runs to read, because some of the best may have failed or still be running."""
 _MOST_READ: Final = 2_000
 """Runs read when hardly any of the best has finished."""
 

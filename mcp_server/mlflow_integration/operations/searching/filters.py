@@ -18,7 +18,7 @@ from mcp_server.untrusted import shown
 
 FORM: Final = "Form: metrics.accuracy > 0.9 and params.model = 'cnn'."
 LENGTH_LIMIT: Final = 2_000
-"""Characters of one filter; every clause is a SQL join, and SQLite gives up at 64 of them."""
+"""Characters of one filter; every clause is a SQL join, and SQLite allows at most 64 of them."""
 CLAUSE_LIMIT: Final = 30
 
 _TAG_OF: Final = {
@@ -149,7 +149,7 @@ def quoted(value: str) -> str:
     if mark in value or value.endswith("\\") or "\\" + mark in value:
         raise InvalidInputError(
             f"MLflow's filters cannot compare with '{shown(value)}': a text may have one kind of quotes and no "
-            "backslash at its end. LIKE with _ for such a character can."
+            "backslash at its end. Use LIKE with _ in place of such a character."
         )
     return f"{mark}{value}{mark}"
 
@@ -182,7 +182,7 @@ class _FilterReader(Reader):
         if self.take_word("or"):
             lists = ", or use IN: params.model IN ('cnn', 'mlp')" if "params" in self._words.entities else ""
             raise InvalidInputError(
-                f"{self._argument} has an OR, which MLflow cannot answer: clauses are joined by and. "
+                f"{self._argument} has an OR, which MLflow does not support: join clauses with and. "
                 f"Call once for each alternative{lists}."
             )
         if not self.take_word("and"):

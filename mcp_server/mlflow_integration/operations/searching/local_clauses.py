@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from mcp_server.comparisons import key_text
+from mcp_server.comparisons import TESTS, key_text
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.searching.filters import Clause
@@ -39,14 +39,6 @@ _SECONDS: Final = {
     **dict.fromkeys(("m", "min"), 60.0),
     **dict.fromkeys(("h", "hr", "hour"), 3_600.0),
     **dict.fromkeys(("d", "day"), 86_400.0),
-}
-_SIGNS: Final[Mapping[str, Callable[[float, float], bool]]] = {
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    "=": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
 }
 
 
@@ -94,7 +86,7 @@ def _metric(clause: Clause, sign: str, value: str) -> LocalClause | None:
 
 def _param(clause: Clause, sign: str, value: str) -> LocalClause | None:
     # MLflow compares params with quoted texts for equality only.
-    if sign in (">", ">=", "<", "<=") or (value[:1] not in "'\"" and sign in _SIGNS):
+    if sign in (">", ">=", "<", "<=") or (value[:1] not in "'\"" and sign in TESTS):
         number = _number(value.strip("'\""))
         if number is None:
             raise InvalidInputError(
@@ -121,7 +113,7 @@ def _attribute(clause: Clause, sign: str, value: str) -> LocalClause | None:
     if key in _TIMES:
         if sign in _NULL_SIGNS:
             return LocalClause(clause, lambda run, _: bool(getattr(run, key)) is (sign == "IS NOT NULL"))
-        if sign not in _SIGNS:
+        if sign not in TESTS:
             raise InvalidInputError(
                 f"filter_string has the clause {shown(str(clause))}; a time is compared by =, !=, <, <=, > or >=: "
                 f"{key} > '2026-11-20'."
@@ -189,7 +181,7 @@ def _duration_seconds(run: Run) -> float | None:
 def _compare_numbers(
     value_of: Callable[[Run], float | None], sign: str, number: float
 ) -> Callable[[Run, Mapping[str, str]], bool]:
-    compare = _SIGNS[sign]
+    compare = TESTS[sign]
 
     def holds(run: Run, _: Mapping[str, str]) -> bool:
         value = value_of(run)
@@ -204,7 +196,7 @@ def _seconds(clause: Clause, text: str) -> float:
     number = _number(bare)
     if number is None:
         number = _span_seconds(bare)
-    if number is None or sign not in _SIGNS:
+    if number is None or sign not in TESTS:
         raise InvalidInputError(
             f"filter_string has the clause {shown(str(clause))}. A duration is compared with seconds or a span: "
             "duration > 3600, duration < '2h'."

@@ -40,7 +40,7 @@ _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def milliseconds(text: str, now_ms: int, *, argument: str, end: bool = False) -> int:
-    """UTC milliseconds of a moment; `now_ms` is what spans are counted back from.
+    """UTC milliseconds of a moment; spans are counted back from `now_ms`.
 
     A day or month stands for its first moment, with `end` for its last. `argument` is named in the error.
     Raises: InvalidInputError: no form of a moment, or a moment before 1970.

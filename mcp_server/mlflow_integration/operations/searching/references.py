@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timezone
 from typing import Final
 from urllib.parse import unquote
 
@@ -14,6 +13,7 @@ from mcp_server.mlflow_integration.entities import Experiment, Run
 from mcp_server.mlflow_integration.operations.searching.filters import quoted
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi, ViewType
 from mcp_server.suggestions import did_you_mean
+from mcp_server.times import utc
 from mcp_server.untrusted import shown
 
 _RUN_LINK: Final = re.compile(r"(?:experiments/[^/?#]+/runs/|^runs:/)(?P<id>[A-Za-z0-9][\w-]*)")
@@ -32,7 +32,7 @@ _CUSTOM_RUN_ID: Final = re.compile(r"[A-Za-z0-9][\w-]{0,255}")
 _EXPERIMENTS_KEPT_SECONDS: Final = 30.0
 """How long the list of experiments is used before it is read again; it saves one request per call."""
 _EXPERIMENTS_LIMIT: Final = 20_000
-"""Experiments looked through when a call names none; more must be named."""
+"""Experiments searched when a call names none; if there are more, a call must name some."""
 _CANDIDATES: Final = 50
 """Runs read to find the one of a name; more of the same name in other case are ambiguous anyway."""
 _LISTED: Final = 5
@@ -51,7 +51,7 @@ class References:
 
     @property
     def default_experiment(self) -> str:
-        """What is looked in when a call names no experiment; empty when that is all of them."""
+        """The experiment that is searched when a call names none; empty when all are searched."""
         return self._default_experiment
 
     async def experiment(self, reference: str) -> Experiment:
@@ -110,7 +110,7 @@ class References:
                 break
             if len(found) >= _EXPERIMENTS_LIMIT:
                 raise InvalidInputError(
-                    f"There are more than {_EXPERIMENTS_LIMIT:,} experiments: name the ones to look in."
+                    f"There are more than {_EXPERIMENTS_LIMIT:,} experiments: name the ones to search."
                 )
         self._known = (time.monotonic(), tuple(found))
         return self._known[1]
@@ -253,7 +253,7 @@ def _run_text(reference: str) -> str:
     if _UUID.fullmatch(text):
         return text.replace("-", "").lower()
     if not text:
-        raise InvalidInputError("An empty text names no run. Give an id, a name or a UI link; search_runs lists them.")
+        raise InvalidInputError("The run is empty. Give an id, a name or a UI link; search_runs lists them.")
     return text.lower() if re.fullmatch(r"[0-9A-Fa-f]{32}", text) else text
 
 
@@ -268,8 +268,6 @@ def _no_run(text: str) -> NotFoundError:
 
 
 def _label(run: Run, experiment: str) -> str:
-    try:
-        started = datetime.fromtimestamp(run.start_time / 1_000, timezone.utc).strftime("%Y-%m-%d %H:%M")
-    except (ValueError, OverflowError, OSError):
-        started = f"start {run.start_time}"  # Some clients log nanoseconds, which no calendar holds.
+    at = utc(run.start_time)
+    started = at.strftime("%Y-%m-%d %H:%M") if at else f"start {run.start_time}"  # Some clients log nanoseconds.
     return f"{run.run_id} ({shown(run.run_name)}, {shown(experiment)}, {run.status}, {started})"

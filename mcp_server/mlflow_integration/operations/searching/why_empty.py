@@ -5,22 +5,23 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
 from typing import Final
 
 import anyio
 
 from mcp_server.errors import MlflowToolError
+from mcp_server.listing import listed
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Experiment, Run
 from mcp_server.mlflow_integration.operations.searching.filters import Clause, join_clauses
 from mcp_server.mlflow_integration.operations.searching.local_clauses import LocalClause
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi, ViewType
 from mcp_server.suggestions import did_you_mean
+from mcp_server.times import utc_text
 from mcp_server.untrusted import shown
 
 _SAMPLE: Final = 100
-"""Latest runs looked at to learn which metrics, params and tags exist: MLflow has no list of keys."""
+"""Latest runs read to learn which metrics, params and tags exist: MLflow has no list of keys."""
 _SECONDS: Final = 5.0
 """Longest search for a reason; the answer that nothing was found is right without one."""
 _CLAUSES_TESTED: Final = 8
@@ -30,7 +31,7 @@ _KEYED: Final[Mapping[str, Callable[[Run], Mapping[str, object]]]] = {
     "params": lambda run: run.params,
     "tags": lambda run: run.tags,
 }
-NO_REASON: Final = "No run satisfies the filter; why was not found out in time."
+NO_REASON: Final = "No run satisfies the filter; there was no time to find out why."
 
 
 async def why_empty(
@@ -157,18 +158,13 @@ def _attribute_instead(key: str, runs: Sequence[Run], looked_at: str) -> str:
         if not times:
             return ""
         what = "ended" if key == "end_time" else "started"
-        return f" The latest of {looked_at} {what} at {_moment(max(times))}, the earliest at {_moment(min(times))} UTC."
+        return (
+            f" The latest of {looked_at} {what} at {utc_text(max(times))}, the earliest at {utc_text(min(times))} UTC."
+        )
     if key == "duration":
         spans = [(run.end_time - run.start_time) / 1_000 for run in runs if run.end_time >= run.start_time > 0]
         return f" {looked_at.capitalize()} took {min(spans):.4g} to {max(spans):.4g} s." if spans else ""
     return ""
-
-
-def _moment(milliseconds: int) -> str:
-    try:
-        return datetime.fromtimestamp(milliseconds / 1_000, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
-    except (OverflowError, ValueError, OSError):
-        return f"{milliseconds} ms"
 
 
 def _values(run: Run, clause: Clause) -> Mapping[str, object]:
@@ -177,5 +173,4 @@ def _values(run: Run, clause: Clause) -> Mapping[str, object]:
 
 def listing(lead: str, names: Sequence[str], limit: int = 10) -> str:
     """`Lead: a, b and 3 more.`"""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return f"{lead}: {', '.join(shown(name) for name in names[:limit])}{more}." if names else f"{lead} none."
+    return f"{lead}: {listed([shown(name) for name in names], limit)}." if names else f"{lead} none."
