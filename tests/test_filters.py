@@ -52,7 +52,7 @@ def test_what_mlflow_takes_is_sent_in_its_form(given: str, sent: str):
         ("tags.x = 1", "tags.x = '1'"),
         ("params.x LIKE 'res*'", "params.x LIKE 'res%'"),
         ("status = FINISHED", "attributes.status = 'FINISHED'"),
-        ("metrics.a > 1 or metrics.b > 1", "clauses are joined by and"),
+        ("metrics.a > 1 or metrics.b > 1", "join clauses with and"),
         ("(metrics.a > 1", "a parenthesis that is not closed"),
         ("metrics.a > 1)", '"metrics.a > 1)". Form:'),
         ("metrics.val acc > 1", "metrics.`val acc`"),
