@@ -107,7 +107,7 @@ def engine_over(location: Location, settings: Settings, tracking: Transport, reg
         artifacts_api=artifacts_api,
         ui=ui,
         experiments=experiments,
-        tracking=Tracking(api, registry_api, references, ui),
+        tracking=Tracking(api, registry_api, references, models, ui),
         metric_history=MetricHistory(api, tracking if isinstance(tracking, CurveReader) else None),
         recording=Recording(api, references, experiments, artifacts_api, uploads),
         open_runs=OpenRuns(api, references),

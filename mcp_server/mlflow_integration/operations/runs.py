@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from mcp_server.errors import NotFoundError
 from mcp_server.mlflow_integration.entities import Run
+from mcp_server.mlflow_integration.operations.models.registry import VERSION_URI, Registry
 from mcp_server.mlflow_integration.operations.run_surroundings import Surroundings, surroundings
 from mcp_server.mlflow_integration.operations.searching.best_runs import BestRuns, best_runs
 from mcp_server.mlflow_integration.operations.searching.references import References
@@ -19,8 +20,11 @@ from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 class Tracking:
     """Runs of one MLflow."""
 
-    def __init__(self, api: TrackingApi, registry: RegistryApi, references: References, ui: UiAddress) -> None:
+    def __init__(
+        self, api: TrackingApi, registry: RegistryApi, references: References, models: Registry, ui: UiAddress
+    ) -> None:
         self._api = api
+        self._models = models
         self._registry = registry
         self.references = references
         self._ui = ui
@@ -40,14 +44,29 @@ class Tracking:
         )
 
     async def get_run(self, reference: str) -> Run:
-        return await self.references.run(reference)
+        """By id, prefix, name or link, or as the source of a model version (models:/churn@champion)."""
+        return await self.references.run(await self._source_of(reference))
 
     async def surroundings(self, run: Run) -> Surroundings:
         """Its children and registered versions, as far as they can be read in time."""
         return await surroundings(self._api, self._registry, run)
 
     async def get_runs(self, references: Sequence[str]) -> tuple[Run, ...]:
-        return await self.references.runs(references)
+        """As `get_run`, each once, in the order named."""
+        return await self.references.runs([await self._source_of(reference) for reference in references])
+
+    async def _source_of(self, reference: str) -> str:
+        """The id of the run behind a model version; any other reference as it is.
+
+        Raises: NotFoundError: no such version, or no run is known for it.
+        """
+        match = VERSION_URI.fullmatch(reference.strip())
+        if match is None:
+            return reference
+        version = await self._models.version(match["name"], match["version"] or match["alias"])
+        if not version.run_id:
+            raise NotFoundError(f"Version {version.version} of '{version.name}' does not say which run it came from.")
+        return version.run_id
 
     async def experiment_name(self, experiment_id: str) -> str:
         """The name behind an id; the id itself if MLflow no longer lists it."""

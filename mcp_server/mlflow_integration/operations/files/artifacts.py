@@ -13,7 +13,7 @@ from mcp_server.errors import InvalidInputError, NotFoundError, UnsupportedError
 from mcp_server.listing import listed
 from mcp_server.mlflow_integration.entities import Artifact, LoggedModel, ModelVersion, Run
 from mcp_server.mlflow_integration.operations.files.artifact_places import ArtifactPage, ArtifactPlace, FoundArtifact
-from mcp_server.mlflow_integration.operations.models.registry import Registry
+from mcp_server.mlflow_integration.operations.models.registry import VERSION_URI, Registry
 from mcp_server.mlflow_integration.operations.run_content import artifact_path
 from mcp_server.mlflow_integration.operations.searching.references import References
 from mcp_server.mlflow_integration.rest.artifacts_api import UPLOAD_LIMIT, ArtifactContent, ArtifactRoot, ArtifactsApi
@@ -33,7 +33,6 @@ _COPIES_FOLLOWED: Final = 5
 """Model versions may be copies of copies."""
 
 _LOGGED_MODEL: Final = re.compile(r"(?:models:/)?(?P<id>m-[0-9a-f]{32})/?")
-_VERSION: Final = re.compile(r"models:/(?P<name>[^@]+?)(?:/(?P<version>[^/@]+)|@(?P<alias>[^/@]+))/?")
 _CONNECTS_ELSEWHERE: Final = frozenset({"ftp", "sftp", "hdfs", "viewfs", "http", "https", "r2", "b2"})
 """Schemes whose URI names a host that MLflow would connect to. Source: MLflow store/artifact/host_policy.py."""
 
@@ -64,14 +63,19 @@ class Artifacts:
         if match := _LOGGED_MODEL.fullmatch(text):
             return await self._of_logged_model(match["id"], f"logged model {match['id']}")
         if text.startswith("models:"):
-            match = _VERSION.fullmatch(text)
+            match = VERSION_URI.fullmatch(text)
             if match is None:
                 raise InvalidInputError(
                     f"{shown(text)} is not a model version. Form: models:/churn/3 or models:/churn@champion."
                 )
             version = await self._registry.version(match["name"], match["version"] or match["alias"])
             return await self._of_version(version, f"version {version.version} of '{version.name}'")
-        run = await self._references.run(text)
+        try:
+            run = await self._references.run(text)
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"{error} A model version is given as models:/<name>/<version> or models:/<name>@<alias>."
+            ) from None
         self._need_trusted(run.artifact_uri, f"{run.run_id}/artifacts")
         return ArtifactPlace(ArtifactRoot.of_run(run), f"run '{run.run_name}' ({run.run_id})", run=run)
 
@@ -188,7 +192,7 @@ class Artifacts:
                     self._need_trusted(run.artifact_uri, f"{run.run_id}/artifacts")
                     folder = artifact_path(version.source.removeprefix(prefix).strip("/"))
                     return ArtifactPlace(ArtifactRoot.of_run(run), label, folder)
-        copied = _VERSION.fullmatch(version.source)
+        copied = VERSION_URI.fullmatch(version.source)
         if copied and copied["version"] and copies < _COPIES_FOLLOWED:
             return await self._of_version(
                 await self._registry.version(copied["name"], copied["version"]), label, copies + 1

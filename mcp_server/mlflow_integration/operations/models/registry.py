@@ -32,7 +32,8 @@ from mcp_server.suggestions import did_you_mean
 NAMES_COMPARED: Final = 1_000
 """Registered models whose names are searched for the closest one: one request."""
 
-_VERSION_URI: Final = re.compile(r"models:/(?P<model>[^/@]+)(?:/(?P<version>[^/@]+)|@(?P<alias>[^/@]+))")
+VERSION_URI: Final = re.compile(r"models:/(?P<name>[^@]+?)(?:/(?P<version>[^/@]+)|@(?P<alias>[^/@]+))/?")
+"""A model version as MLflow writes it: models:/churn/3, models:/churn@champion."""
 _NUMBER: Final = re.compile(r"(?:version\s*|v\.?\s*|#)?(?P<number>\d+)", re.IGNORECASE)
 _NEWEST: Final = frozenset({"latest", "newest"})
 _STAGE_BY_WORD: Final = {stage.lower(): stage for stage in (*STAGES, "Archived")}
@@ -260,9 +261,9 @@ def _version_text(reference: str, name: str) -> str:
     Raises: InvalidInputError: it is a URI of another model.
     """
     text = reference.strip()
-    match = _VERSION_URI.fullmatch(text)
+    match = VERSION_URI.fullmatch(text)
     if match is None:
         return text.removeprefix("@")
-    if not same_name(match["model"], name):
+    if not same_name(match["name"], name):
         raise InvalidInputError(f"version '{reference}' belongs to a different model than '{name}'.")
     return match["version"] or match["alias"]
