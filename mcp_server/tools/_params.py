@@ -104,6 +104,15 @@ def _texts_by_name(values: object) -> object:
     return {key: stored_text(value) for key, value in cast("dict[str, Any]", values).items() if value is not None}
 
 
+def _no_removal(values: object) -> object:
+    """A change that sets a tag to null means to remove it; dropping it would look done."""
+    if isinstance(values, dict):
+        nulls = [key for key, value in cast("dict[str, Any]", values).items() if value is None]
+        if nulls:
+            raise ValueError(f"tags cannot be removed, only given another text ({', '.join(map(shown, nulls))})")
+    return cast("object", values)
+
+
 def _without_uri(name: object) -> object:
     """Raises: InvalidInputError: a URI that names a version too."""
     if not isinstance(name, str) or not (match := _MODEL_URI.fullmatch(name.strip())):
@@ -134,6 +143,7 @@ Tags = Annotated[
     BeforeValidator(_texts_by_name),
     Field(description="Tags by name; stored as text.", json_schema_extra={"additionalProperties": True}),
 ]
+ChangedTags = Annotated[Tags, BeforeValidator(_no_removal)]
 Metrics = Annotated[
     dict[str, Any],
     BeforeValidator(series),

@@ -42,6 +42,8 @@ class PromotionPlan:
     results: tuple[GateResult, ...]
     person_only: bool
     """True when the policy requires a person's agreement."""
+    staged: str = ""
+    """The version in the stage that is called like the alias: another thing of the same name."""
 
     @property
     def current_version(self) -> str:
@@ -107,7 +109,9 @@ async def _promotion_plan(
         results = await _with_first_version(engine, model, pointer, results)
     current = await engine.promotions.current_version(model, pointer)
     person_only = policy.needs_person(model, pointer)
-    plan = PromotionPlan(candidate, model, target, pointer, current, results, person_only)
+    stage_so_called = next((one for one in STAGES if one.casefold() == pointer.alias.casefold()), "")
+    staged = Pointer(stage=stage_so_called).current_version(destination) if destination and stage_so_called else ""
+    plan = PromotionPlan(candidate, model, target, pointer, current, results, person_only, staged)
     if plan.leaves_stage == "Production":
         doing = f"Moving version {candidate.version} from stage Production to stage {pointer.stage}"
         policy.need_unguarded(model, Pointer(stage="Production"), doing)

@@ -14,6 +14,7 @@ from mcp_server.rendering import Record, Table, moment, pairs_text
 from mcp_server.tools._confirm import Question
 from mcp_server.tools._context import Experiments, Policy
 from mcp_server.tools._params import (
+    ChangedTags,
     Description,
     ExperimentRef,
     MaxResults,
@@ -82,7 +83,7 @@ async def update_experiment(
     experiment: ExperimentRef,
     name: Annotated[str, Field(max_length=500, description="New name.")] = "",
     description: Description = "",
-    tags: Tags | None = None,
+    tags: ChangedTags | None = None,
     restore: Annotated[bool, Field(description="Restore a deleted experiment with its runs.")] = False,
 ) -> Record:
     """Rename, describe, tag or restore an experiment. What is left out stays as it is."""

@@ -159,6 +159,12 @@ async def rollback_model(
 
 
 def _promotion_hint(plan: PromotionPlan, dry_run: bool) -> str:
+    stage = plan.pointer.alias.capitalize()
+    apart = f"The stage {stage} is not the alias: version {plan.staged} is in it, and stage='{stage}' moves it."
+    return f"{_outcome_hint(plan, dry_run)} {apart if plan.staged else ''}".strip()
+
+
+def _outcome_hint(plan: PromotionPlan, dry_run: bool) -> str:
     pointer, number = plan.pointer, (plan.target or plan.candidate).version
     current = f"version {plan.current_version}" if plan.current else "no version"
     if plan.failed:

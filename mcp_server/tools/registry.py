@@ -34,6 +34,7 @@ from mcp_server.tools._model_views import (
 )
 from mcp_server.tools._params import (
     Alias,
+    ChangedTags,
     Description,
     MaxResults,
     ModelName,
@@ -207,7 +208,7 @@ async def update_model(
         Version, Field(description="Version to change: number, alias, stage or latest. Default: the model.")
     ] = "",
     description: Description = "",
-    tags: Tags | None = None,
+    tags: ChangedTags | None = None,
     alias: Annotated[Alias, Field(description="An unused alias to give to the version. promote_model moves one.")] = "",
 ) -> Record:
     """Describe or tag a registered model or one version of it, or give a version an unused alias."""

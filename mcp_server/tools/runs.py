@@ -20,6 +20,7 @@ from mcp_server.rendering import Record, Table, moment
 from mcp_server.tools._confirm import Question
 from mcp_server.tools._context import OpenRuns, Policy, Recording, RunChanges, Tracking
 from mcp_server.tools._params import (
+    ChangedTags,
     Columns,
     Datasets,
     Description,
@@ -261,7 +262,7 @@ async def update_run(
     runs: RunRefs,
     name: Annotated[RunName, Field(description="New name, of one run.")] = "",
     description: Description = "",
-    tags: Tags | None = None,
+    tags: ChangedTags | None = None,
     restore: Annotated[bool, Field(description="Restore deleted runs.")] = False,
 ) -> Table:
     """Rename, describe, tag or restore one or more runs and show what changed.

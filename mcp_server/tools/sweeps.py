@@ -116,7 +116,7 @@ def _effects(effects: Iterable[ParamEffect], analysis: ParamAnalysis) -> Table:
             f"{effect.p:.1g}" if effect.p is not None else "",
             "" if effect.rank_correlation is None else number(effect.rank_correlation, 2),
             number(max(effect.importance, 0.0), 2) if useful and effect.importance is not None else "",
-            clip(effect.best_group, VALUE_LIMIT) if effect.p is not None or not analysis.concluded else "",
+            clip(effect.best_group, VALUE_LIMIT) if effect.p is not None else "",
         ]
         for effect in effects
     ]

@@ -26,6 +26,8 @@ _SPARE: Final = 5
 """Additional runs to read, because some of the best may have failed or still be running."""
 _MOST_READ: Final = 2_000
 """Runs read when hardly any of the best has finished."""
+ORDERED_ATTRIBUTES: Final = ("duration", "start_time", "end_time")
+"""What is no metric, though callers rank by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,4 +90,5 @@ async def _unknown(api: TrackingApi, search: Search, metric: str, seen: list[Run
     names = {name for run in [*seen, *latest.items] for name in run.metrics}
     where = f"experiment '{shown(search.places[0].name)}'" if len(search.places) == 1 else "these experiments"
     which = f"None of the runs in {where} that satisfy the filter" if search.all_clauses else f"No run in {where}"
-    return InvalidInputError(f"{which} has the metric '{shown(metric)}'. {suggestion(metric, names)}")
+    sorts = "search_runs with order_by sorts by it." if metric.lower() in ORDERED_ATTRIBUTES else ""
+    return InvalidInputError(f"{which} has the metric '{shown(metric)}'. {sorts or suggestion(metric, names)}")

@@ -25,6 +25,7 @@ _TAG_OF: Final = {
     **dict.fromkeys(("user", "user_id"), tag_names.USER),
     **dict.fromkeys(("git_commit", "commit", "git_sha"), tag_names.GIT_COMMIT),
     "source": tag_names.SOURCE_NAME,
+    **dict.fromkeys(("description", "note", "notes"), tag_names.NOTE),
     **dict.fromkeys(("parent", "parent_id", "parent_run", "parent_run_id"), tag_names.PARENT_RUN),
 }
 """Attributes of a run that MLflow keeps as tags; its own user_id is empty for runs that come over REST."""
