@@ -11,6 +11,7 @@ from mcp_server.listing import listed
 from mcp_server.mlflow_integration.operations.all_runs import read_runs
 from mcp_server.rendering import Record, Table, duration
 from mcp_server.tools._context import OneEngine
+from mcp_server.tools._failures import failures_table
 from mcp_server.tools._params import ExperimentRef, SameFilter, SameSince
 from mcp_server.tools._views import VALUE_LIMIT
 from mcp_server.untrusted import clip
@@ -19,6 +20,8 @@ MOST_RUNS: Final = 10_000
 """Runs that one summary reads, the newest; 20 MB of MLflow's JSON."""
 READING_PART: Final = 0.6
 """Part of the deadline that may be spent on reading them; the rest is for the answer."""
+LOGS_PART: Final = 0.15
+"""Part of the deadline that may be spent on the logs of failed runs."""
 METRICS_SHOWN: Final = 20
 PARAMS_SHOWN: Final = 20
 VALUES_SHOWN: Final = 6
@@ -29,7 +32,8 @@ DAYS_SHOWN: Final = 14
 async def summarize_experiment(
     engine: OneEngine, experiment: ExperimentRef = "", filter_string: SameFilter = "", since: SameSince = ""
 ) -> Record:
-    """Give an overview of an experiment: what was tried, how many runs failed or are running, who ran them and when.
+    """Give an overview of an experiment: what was tried, how many runs failed and why, how many are running, who ran
+    them and when.
 
     Metrics with range and best run, varying hyperparameters with values, tags, datasets, durations, and
     what looks odd.
@@ -50,6 +54,9 @@ async def summarize_experiment(
             "experiment_id": place.experiment_id,
             "runs": summary.runs,
             **_counts(summary),
+            "failures": await failures_table(
+                engine.artifacts_api, found.runs, seconds=engine.settings.timeout_seconds * LOGS_PART
+            ),
             "odd": list(summary.odd),
             "metrics": _metrics(summary.metrics[:METRICS_SHOWN]) if summary.metrics else None,
             "varying_params": _params(summary) if summary.params else None,

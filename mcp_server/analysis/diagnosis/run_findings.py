@@ -43,11 +43,17 @@ def status_findings(run: Run, *, log_path: str = "", log_tail: str = "") -> Iter
     if run.lifecycle_stage == "deleted":
         yield Finding("deleted", "note", "The run is deleted; update_run restores it.")
     if run.status in ("FAILED", "KILLED"):
-        reasons = [f"tag {reason}" for reason in reasons_in_tags(run.tags)]
-        if line := _error_line(log_tail):
-            reasons.append(f"{log_path}: {line}")
+        reasons = failure_reasons(run, log_path=log_path, log_tail=log_tail)
         why = "; ".join(reasons) or "neither a tag nor its log gives a reason"
         yield Finding(run.status.lower(), "problem", f"The run is {run.status}: {why}.".replace("..", "."))
+
+
+def failure_reasons(run: Run, *, log_path: str = "", log_tail: str = "") -> list[str]:
+    """What the tags of a run and the end of its log say about why it did not end well."""
+    reasons = [f"tag {reason}" for reason in reasons_in_tags(run.tags)]
+    if line := _error_line(log_tail):
+        reasons.append(f"{log_path}: {line}" if log_path else line)
+    return reasons
 
 
 def reasons_in_tags(tags: Mapping[str, str]) -> list[str]:

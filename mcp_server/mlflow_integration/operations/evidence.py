@@ -72,12 +72,15 @@ async def gather_evidence(
         order_by=["attributes.start_time DESC"],
         max_results=SIBLINGS,
     )
-    path, tail = await _log(artifacts, run) if run.status in ("FAILED", "KILLED") else ("", "")
+    path, tail = await read_log(artifacts, run) if run.status in ("FAILED", "KILLED") else ("", "")
     return Evidence(tuple(series), tuple(unread), page.items, path, tail)
 
 
-async def _log(api: ArtifactsApi, run: Run) -> tuple[str, str]:
-    """Path and end of the log among the artifacts; unreadable artifacts do not affect the rest of the diagnosis."""
+async def read_log(api: ArtifactsApi, run: Run, *, limit: int = LOG_LIMIT) -> tuple[str, str]:
+    """Path and end of the log among the artifacts; both empty without one, and where artifacts cannot be read.
+
+    The end is empty as well if the log has more than `limit` bytes.
+    """
     root = ArtifactRoot.of_run(run)
     try:
         files = await api.list_folder(root)
@@ -86,9 +89,9 @@ async def _log(api: ArtifactsApi, run: Run) -> tuple[str, str]:
         log = _likeliest(files)
         if log is None:
             return "", ""
-        if log.file_size > LOG_LIMIT:
+        if log.file_size > limit:
             return log.path, ""
-        content = await api.read(root, log.path, limit=LOG_LIMIT)
+        content = await api.read(root, log.path, limit=limit)
     except MlflowToolError:
         return "", ""
     return log.path, content.decode(errors="replace")[-LOG_TAIL:]
