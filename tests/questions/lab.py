@@ -77,6 +77,9 @@ async def _troubles(agent: Agent, now: int) -> None:
         await agent.ask("log_run", experiment=SCANS, run_name=name, tags={"mlflow.user": "dee"}, **times)
 
     await log("unet-nan", metrics={"train_loss": [[0, 1.5], [1, 40.0], [2, "NaN"]]})
+    for number in range(2):
+        text = f"epoch 3\nTraceback (most recent call last):\nRuntimeError: out of memory at batch {number}\n"
+        await log(f"crash-{number}", status="FAILED", artifacts={"logs/train.log": text})
     await log("unet-killed", status="KILLED", metrics={"train_loss": [[0, 1.5], [1, 1.2]]})
     overfit = [[step, 2.0 - 0.12 * step if step < 10 else 0.8 + 0.05 * (step - 10)] for step in range(40)]
     falling = [[step, 2.0 * 0.9**step] for step in range(40)]

@@ -78,5 +78,10 @@ PHRASINGS: list[tuple[str, tuple[Call, ...], tuple[str, ...]]] = [
     ("what still runs?", ((S, {"filter_string": "end_time IS NULL"}),), ("live",)),
     ("runs that name no dataset", ((S, {"filter_string": "dataset IS NULL and user = 'dee'"}),), ("unet-killed",)),
     ("runs not called trial", ((S, {"filter_string": "run_name NOT LIKE 'trial%'"}),), ("unet-overfit",)),
+    (
+        "why do our runs fail?",
+        (("summarize_experiment", {"experiment": SCANS, "since": "7d"}),),
+        ("RuntimeError: out of memory at batch", "|2|crash-", "no tag and no log says why|1|trial-5"),
+    ),
     ("did it overfit?", (("diagnose_run", {"run": "unet-overfit"}),), ("overfit", "near step 10 (median")),
 ]
