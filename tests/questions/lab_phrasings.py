@@ -81,7 +81,7 @@ PHRASINGS: list[tuple[str, tuple[Call, ...], tuple[str, ...]]] = [
     (
         "why do our runs fail?",
         (("summarize_experiment", {"experiment": SCANS, "since": "7d"}),),
-        ("RuntimeError: out of memory at batch", "|2|crash-", "no tag and no log says why|1|trial-5"),
+        ("RuntimeError: out of memory at batch", "|2|crash-", "neither a tag nor a log gives a reason|1|trial-5"),
     ),
     ("did it overfit?", (("diagnose_run", {"run": "unet-overfit"}),), ("overfit", "near step 10 (median")),
 ]
