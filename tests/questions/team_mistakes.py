@@ -91,7 +91,7 @@ MISTAKES: list[tuple[str, dict[str, Any], str, str]] = [
     (L, {**X, "datasets": ["imagenet"]}, RIGHT, "datasets=1"),
     (L, {**X, "run_name": "past", "start_time": 1_700_000_000, "end_time": "2023-11-14T23:13:20Z"}, RIGHT, "past"),
     (G, {"run": "past"}, RIGHT, "2023-11-14 22:13:20"),
-    (L, {**X, "start_time": "soon"}, REPAIRED, "expected a whole number"),
+    (L, {**X, "start_time": "soon"}, REPAIRED, "expected UTC milliseconds"),
     (L, {**X, "status": "success"}, REPAIRED, "'FINISHED'"),
     (L, {"experiment": "Fraud"}, REPAIRED, "'fraud'"),
     (L, {"metrics": {"a": 1}}, REPAIRED, "search_experiments"),
