@@ -67,10 +67,10 @@ WHY_EMPTY: list[tuple[str, dict[str, Any], str]] = [
         r"satisfies tags.mlflow.user = 'nobody'.* it is",
     ),
     ("status", {"filter_string": "status = 'FAILED'"}, r"Of all 2 runs: 2 FINISHED"),
-    ("name", {"filter_string": "run_name = 'c'"}, r"Names of all 2 runs: "),
-    ("time", {"until": "2001-01-01"}, r"The latest of all 2 runs started at"),
-    ("dataset", {"filter_string": "datasets.name = 'x'"}, r"Datasets of all 2 runs: customers"),
-    ("duration", {"filter_string": "duration > 99999999"}, r"All 2 runs took"),
+    ("name", {"filter_string": "run_name = 'c'"}, r"Names of all 2 runs: mlp, cnn\.$"),
+    ("time", {"until": "2001-01-01"}, r"started at \d{4}-[\d: -]+, the earliest at [\d: -]+ UTC\.$"),
+    ("dataset", {"filter_string": "datasets.name = 'x'"}, r"Datasets of all 2 runs: customers\.$"),
+    ("duration", {"filter_string": "duration > 99999999"}, r"All 2 runs took 0 to 0 s\.$"),
     ("null", {"filter_string": "params.model IS NULL"}, r"Of all 2 runs, every one has it"),
     (
         "only together",
@@ -80,7 +80,7 @@ WHY_EMPTY: list[tuple[str, dict[str, Any], str]] = [
     (
         "one too many",
         {"filter_string": "params.model = 'cnn' and metrics.accuracy < 0.7 and tags.team = 'b'"},
-        r"without .* some satisfy the others together",
+        r"satisfy each clause alone; without tags.team = 'b' some satisfy the others together\.$",
     ),
     ("deleted", {"deleted": True}, r"no deleted run"),
 ]
@@ -110,6 +110,52 @@ async def test_why_nothing_was_found_is_tested_and_counted(engine: Engine, name:
         await agent.ask("create_experiment", name=empty)
         assert "There is no run in" in (await agent.ask("search_runs", experiments=[empty]))["hint"]
     assert wrong == []
+
+
+async def test_why_nothing_was_found_in_odd_places(mock_engine: Engine):
+    """One run, values that are no numbers, several experiments, deleted runs and experiments, many clauses."""
+    async with connect(mock_engine) as agent:
+
+        async def hint(*experiments: str, clauses: str = "", **more: Any) -> str:
+            table = await agent.ask("search_runs", experiments=experiments, filter_string=clauses, **more)
+            assert table["rows"] == []
+            return table["hint"]
+
+        lonely = await agent.ask("log_run", experiment="one", run_name="lonely", metrics={"loss": "NaN"})
+        assert await hint("one", clauses="metrics.loss > 1") == (
+            "No run in experiment 'one' satisfies metrics.loss > 1. In the only run it is NaN or missing."
+        )
+        assert await hint("one", clauses="tags.`mlflow.absent` = 'x'") == (
+            "No run in experiment 'one' satisfies tags.mlflow.absent = 'x'. "
+            "Of the only run, none has the tag 'mlflow.absent'."
+        )
+        for number in range(12):
+            params = {"number": str(number), "fixed": "1", "odd": str(number % 2)}
+            await agent.ask("log_run", experiment="many", params=params, metrics={"m": number})
+        assert await hint("many", clauses="params.number = 'x'") == (
+            "No run in experiment 'many' satisfies params.number = 'x'. In all 12 runs it is: '0', '1', '10', '11', "
+            "'2', '3', '4', '5', '6', '7' and 2 more."
+        )
+        assert await hint("one", "many", clauses="metrics.m > 99") == (
+            "No run in the 2 experiments satisfies metrics.m > 99. In all 13 runs it lies between 0 and 11."
+        )
+        assert await hint("many", clauses="params.odd = '1' and params.number = '2' and duration < '1h'") == (
+            "Runs in experiment 'many' exist, but none of those that satisfy params.odd = '1' and params.number = '2' "
+            "satisfies attributes.duration < '1h'."
+        )
+        nine = " and ".join(["params.fixed = '1'"] * 7 + ["params.odd = '1'", "params.number = '2'"])
+        assert await hint("many", clauses=nine) == (
+            "Runs in experiment 'many' exist, but none satisfies all 9 clauses together."
+        )
+        await agent.ask("delete_runs", runs=[lonely["run_id"]])
+        deleted = "There is no run in experiment 'one'. It has deleted runs; search_runs with deleted=true lists them."
+        assert await hint("one") == deleted
+        await agent.ask("create_experiment", name="gone")
+        await agent.ask("delete_experiment", experiment="gone")
+        assert await hint("gone") == (
+            "There is no run in experiment 'gone'. "
+            "The experiment is deleted; update_experiment with restore=true restores it."
+        )
 
 
 async def test_a_prefix_is_accepted_when_it_is_unique_and_long_enough(engine: Engine, name: Name):
