@@ -147,11 +147,11 @@ async def test_why_nothing_was_found_in_odd_places(mock_engine: Engine):
         assert await hint("many", clauses=nine) == (
             "Runs in experiment 'many' exist, but none satisfies all 9 clauses together."
         )
-        await agent.ask("delete_runs", runs=[lonely["run_id"]])
+        await agent.ask("delete_runs", runs=[lonely["run_id"]], confirm_name="lonely")
         deleted = "There is no run in experiment 'one'. It has deleted runs; search_runs with deleted=true lists them."
         assert await hint("one") == deleted
         await agent.ask("create_experiment", name="gone")
-        await agent.ask("delete_experiment", experiment="gone")
+        await agent.ask("delete_experiment", experiment="gone", confirm_name="gone")
         assert await hint("gone") == (
             "There is no run in experiment 'gone'. "
             "The experiment is deleted; update_experiment with restore=true restores it."
