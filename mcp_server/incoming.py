@@ -7,6 +7,7 @@ without fields. What has another form is refused in a sentence that names the fi
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, Final, cast
 
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
@@ -34,7 +35,7 @@ async def read_as_meant(ctx: ServerRequestContext[Any, Any], call_next: CallNext
     except ValidationError as error:
         if not error.title.endswith(("Request", "Params")):
             raise
-        raise MCPError(INVALID_PARAMS, _refusal(error)) from None
+        raise MCPError(INVALID_PARAMS, _refusal(error, ctx.params)) from None
 
 
 def _correct(method: str, params: Json) -> None:
@@ -80,10 +81,21 @@ def _texts(arguments: Json) -> Json:
     return {name: str(value) if name in numbers else value for name, value in arguments.items() if value is not None}
 
 
-def _refusal(error: ValidationError) -> str:
+def _refusal(error: ValidationError, params: object) -> str:
     first = next(invalid_values(error))
-    # A step of the way may be the name of a type, where the protocol lets a field have one of several.
-    steps = [step for step in first.place if step == "params" or not step[:1].isupper()]
-    place = ".".join(steps if steps[:1] == ["params"] else ["params", *steps])
-    problem = f"{place} is missing." if first.kind == MISSING else first.sentence(place)
+    is_missing = first.kind == MISSING
+    place = ".".join(_fields(first.place, params, is_missing=is_missing))
+    problem = f"{place} is missing." if is_missing else first.sentence(place)
     return sentence(f"Invalid params: {problem}")
+
+
+def _fields(place: tuple[str, ...], params: object, *, is_missing: bool) -> Iterator[str]:
+    """The steps to a field; a step that is none names a type, where a field may have one of several."""
+    *above, last = place if place[:1] == ("params",) else ("params", *place)
+    value: object = {"params": params}
+    for step in above if is_missing else (*above, last):
+        if isinstance(value, dict) and step in value:
+            yield step
+            value = cast(Json, value)[step]
+    if is_missing:
+        yield last

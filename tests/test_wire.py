@@ -171,6 +171,8 @@ MISFORMED: list[tuple[str, dict[str, Any], str]] = [
     ("tools/call", {"name": 5}, "params.name is 5: expected text"),
     ("tools/call", {"name": "get_run", "arguments": [1]}, "params.arguments is [1]: expected a JSON object"),
     ("tools/call", {"name": "get_run", "arguments": "run"}, "params.arguments is run: expected a JSON object"),
+    ("prompts/get", {"name": "x", "_meta": {"progressToken": 1.5}}, "params._meta.progressToken is 1.5"),
+    ("completion/complete", {"ref": {"type": "ref/tool"}, "argument": {"name": "a", "value": ""}}, "params.ref."),
     ("tools/list", {"cursor": "made-up"}, "params.cursor is 'made-up'"),
     ("resources/list", {"cursor": 5}, "params.cursor is '5'"),
     ("resources/read", {}, "params.uri is missing"),
@@ -206,7 +208,7 @@ def test_params_are_read_as_they_are_meant_or_refused_in_a_sentence_that_names_t
             host.send("tools/call", name="get_run", arguments=arguments, **envelope)
             assert "'run' is missing" in host.answer()["result"]["content"][0]["text"]
         for method, params, named in MISFORMED:
-            host.send(method, **params, **envelope)
+            host.send(method, **{**params, "_meta": {**ENVELOPE, **params.get("_meta", {})}} if envelope else params)
             error = host.answer()["error"]
             assert (error["code"], named in error["message"]) == (-32602, True), error
 
