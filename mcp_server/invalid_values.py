@@ -41,11 +41,18 @@ class InvalidValue:
 
 def invalid_values(error: ValidationError) -> Iterator[InvalidValue]:
     """What pydantic refused, one by one."""
-    for problem in error.errors(include_url=False):
+    problems = error.errors(include_url=False)
+    for problem in problems:
+        if problem["type"] == "too_short" and any(_is_inside(other["loc"], problem["loc"]) for other in problems):
+            continue  # pydantic counts the items of a list without those that it refuses.
         kind, context = problem["type"], problem.get("ctx", {})
         # A step of the way to the value may be a name that the caller made up.
         place = tuple(shown(str(part)) for part in problem["loc"])
         yield InvalidValue(place, kind, problem.get("input"), _rule(kind, context))
+
+
+def _is_inside(place: tuple[int | str, ...], other: tuple[int | str, ...]) -> bool:
+    return len(place) > len(other) and place[: len(other)] == other
 
 
 def _rule(kind: str, context: dict[str, Any]) -> str:

@@ -36,3 +36,11 @@ def find_name(name: str, known: Iterable[str]) -> str:
 def matches(name: str, pattern: str) -> bool:
     """Whether a name matches a pattern in which `*` stands for anything, compared as `same_name` does."""
     return fnmatchcase(comparable(name), comparable(pattern))
+
+
+def stands_for_nothing(name: str) -> bool:
+    """Whether a name is what programs write for a value that is missing, such as `null`: nobody means it."""
+    return name.strip().lower() in _NOTHING
+
+
+_NOTHING: Final = frozenset({"null", "none", "undefined", "nan"})

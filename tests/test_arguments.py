@@ -317,6 +317,37 @@ async def test_series_in_other_forms_are_stored_as_they_were_meant(
     assert all(then in (None, at) for (*_, then), (*_, at) in zip(points, stored, strict=True))
 
 
+async def test_a_value_without_a_step_gets_the_step_of_the_call(mock_engine: Engine):
+    """Whatever its form; 0 would put it before the values that were logged already."""
+    async with connect(mock_engine) as agent:
+        run = await agent.ask("log_run", experiment="churn")
+        forms: list[Any] = [
+            {"a": 1},
+            [{"key": "b", "value": 1, "timestamp": SECOND}],
+            {"c": {"value": 1}},
+            {"d": {"value": 1, "timestamp": SECOND}},
+        ]
+        for form in forms:
+            await agent.ask("log_to_run", run=run["run_id"], metrics=form, step=7)
+        history = await agent.rows("get_metric_history", runs=run["run_id"], metrics=["a", "b", "c", "d"])
+    assert [row["last"] for row in history] == ["1 @7"] * 4
+
+
+@pytest.mark.parametrize("tool", ["log_run", "log_to_run", "update_run"])
+@pytest.mark.parametrize("parent", ["nobody", "deleted", "itself"])
+async def test_no_tool_sets_a_parent_that_there_is_not(mock_engine: Engine, tool: str, parent: str):
+    """By its argument or by MLflow's tag."""
+    tags = {"mlflow.parentRunId": parent}
+    async with connect(mock_engine, confirm="never") as agent:
+        for name in ("itself", "deleted"):
+            await agent.ask("log_run", experiment="churn", run_name=name)
+        await agent.ask("delete_runs", runs=["deleted"])
+        place = {"log_run": {"experiment": "churn"}, "log_to_run": {"run": "itself"}, "update_run": {"runs": "itself"}}
+        if (tool, parent) != ("log_run", "itself"):
+            refusal = await agent.refusal(tool, **place[tool], tags=tags)
+            assert {"nobody": "No run", "deleted": "is deleted", "itself": "its own parent"}[parent] in refusal
+
+
 async def test_a_step_is_never_made_up_for_one_of_several_points(mock_engine: Engine):
     """Two points on one step would be a curve that nobody measured."""
     mixed = [{"key": "acc", "value": 0.9}, {"key": "acc", "value": 0.95, "step": 2}]
@@ -348,6 +379,24 @@ async def test_json_is_taken_where_its_text_is_stored(mock_engine: Engine):
         stored = await mock_engine.tracking.get_run(run["run_id"])
     assert [json.loads(file["content"]) for file in files] == [{"x": [1]}, [1]]
     assert [(dataset.digest, dataset.schema) for dataset in stored.datasets] == [("12", '{"age": "long"}')]
+
+
+async def test_no_model_is_made_of_null_and_no_version_is_looked_for_that_cannot_be(mock_engine: Engine):
+    """A program writes null where it has no name; MLflow keeps versions in 32 bits."""
+    model = {"model/MLmodel": "flavors:\n  python_function:\n    loader_module: churn\n"}
+    async with connect(mock_engine) as agent:
+        run = (await agent.ask("log_run", experiment="churn", artifacts=model))["run_id"]
+        assert "stands for a value that is missing" in await agent.refusal("register_model", name="null", run=run)
+        await agent.ask("register_model", name="churn", run=run)
+        refusal = await agent.refusal("get_model", name="churn", version=10**20)
+    assert "has no version" in refusal
+
+
+async def test_a_list_whose_items_are_refused_is_not_called_empty(mock_engine: Engine):
+    async with connect(mock_engine) as agent:
+        refusal = await agent.refusal("compare_runs", runs=[{"run_id": "a"}, {"run_id": "b"}])
+    assert "runs[0]" in refusal
+    assert "empty" not in refusal and "at least" not in refusal
 
 
 @pytest.mark.parametrize("name", ["null", "None", "undefined", "NaN", float("nan"), "\u200b", 10**30])

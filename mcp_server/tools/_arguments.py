@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from mcp_server.errors import InvalidInputError
+from mcp_server.mlflow_integration.operations.run_content import STEP_OF_CALL
 from mcp_server.untrusted import shown
 
 Json = dict[str, Any]
@@ -233,15 +234,20 @@ def _entries(item: Any) -> list[tuple[str, Any]] | None:
 
 
 def _point(item: Any) -> list[Any] | None:
-    """Name, step, value and, if it has one, time of a metric in the form of MLflow's API, where a step that is left
-    out is 0; else None."""
+    """Name, step, value and, if it has one, time of a metric in the form of MLflow's API, where the step may be left
+    out; else None."""
     if not isinstance(item, dict):
         return None
     entry = _without_null_fields(cast(Json, item))
     named = entry.pop("key", None) or entry.pop("name", None)
     if not isinstance(named, str) or not {"value"} < set(entry) <= {"value", *_OF_POINTS}:
         return None
-    return [named, entry.get("step", 0), entry["value"], *([entry["timestamp"]] if "timestamp" in entry else [])]
+    return [
+        named,
+        entry.get("step", STEP_OF_CALL),
+        entry["value"],
+        *([entry["timestamp"]] if "timestamp" in entry else []),
+    ]
 
 
 def _without_null_fields(entry: Json) -> Json:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any, Final, cast
 
 from mcp_server.errors import InvalidInputError
+from mcp_server.mlflow_integration.operations.run_content import STEP_OF_CALL
 from mcp_server.mlflow_integration.operations.searching import moments
 
 
@@ -84,7 +85,7 @@ def _points(value: Any) -> Any:
         return [_one_point(point) for point in cast("list[Any]", value)]
     if isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
-        point = fields["value"] if set(fields) == {"value"} else _one_point(fields)
+        point = fields["value"] if set(fields) == {"value"} else _one_point({"step": STEP_OF_CALL, **fields})
         return [cast("list[Any]", point)] if isinstance(point, list) else point
     return value
 

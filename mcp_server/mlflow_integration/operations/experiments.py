@@ -27,12 +27,10 @@ from mcp_server.mlflow_integration.operations.searching.references import Refere
 from mcp_server.mlflow_integration.operations.tag_values import writable_tags
 from mcp_server.mlflow_integration.operations.ui_address import UiAddress
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi, ViewType
-from mcp_server.names import same_name
+from mcp_server.names import same_name, stands_for_nothing
 from mcp_server.suggestions import did_you_mean
 from mcp_server.untrusted import clean, shown
 
-_NOTHING: Final = frozenset({"null", "none", "undefined", "nan"})
-"""Texts with which a program spells that there is no value; nobody means an experiment of this name by them."""
 NAME_LIMIT: Final = 500
 """Characters. Source: mlflow/utils/validation.py."""
 
@@ -102,7 +100,7 @@ class Experiments:
             experiment = await self._references.experiment(reference)
         except NotFoundError as error:
             name = self._references.named(reference)
-            if name.isdigit() or name.lower() in _NOTHING:
+            if name.isdigit() or stands_for_nothing(name):
                 raise NotFoundError(
                     f"{error} To create an experiment of this name, use create_experiment(name='{name}')."
                 ) from None

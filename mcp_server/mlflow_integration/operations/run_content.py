@@ -57,6 +57,9 @@ _DATASET_LIMITS: Final = {
 
 _INT64: Final = 2**63
 
+STEP_OF_CALL: Final = "the step of the call"
+"""In the place of a step: the one that the call gives for metrics that are one number."""
+
 Json = dict[str, Any]
 
 
@@ -239,6 +242,7 @@ def _metric_points(key: str, value: Any, step: int) -> Iterator[Metric]:
                 "A point is [step, value] or [step, value, timestamp_ms]."
             )
         at, number, *time = cast("Sequence[Any]", point)
+        at = step if at == STEP_OF_CALL else at
         timestamp = checked_time(f"A timestamp of metric '{key}'", _whole(key, "timestamp", time[0])) if time else None
         yield Metric(key, _number(key, number), _whole(key, "step", at), timestamp)
 

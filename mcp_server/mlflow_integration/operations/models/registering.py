@@ -22,7 +22,7 @@ from mcp_server.mlflow_integration.operations.models.registry import Registry
 from mcp_server.mlflow_integration.operations.searching.filters import quoted
 from mcp_server.mlflow_integration.operations.tag_values import need_unreserved
 from mcp_server.mlflow_integration.rest.registry_api import RegistryApi
-from mcp_server.names import find_name, same_name
+from mcp_server.names import find_name, same_name, stands_for_nothing
 from mcp_server.suggestions import closest
 from mcp_server.untrusted import clean
 
@@ -251,12 +251,15 @@ class Registering:
     async def _similar(self, name: str) -> tuple[str, ...]:
         """Existing names close to a new one.
 
-        Raises: AlreadyExistsError: one is the same but for case. InvalidInputError: it holds invisible characters.
+        Raises: AlreadyExistsError: one is the same but for case. InvalidInputError: it holds invisible characters, or
+            stands for a value that is missing.
         """
         if clean(name) != name or name != name.strip():
             raise InvalidInputError(
                 f"The name of a new registered model has invisible characters or spaces at its ends: '{clean(name)}'."
             )
+        if stands_for_nothing(name):
+            raise InvalidInputError(f"'{name}' stands for a value that is missing. Give the new model another name.")
         names = await self._registry.names_like(name)
         if same := next((other for other in names if same_name(name, other)), ""):
             raise AlreadyExistsError(

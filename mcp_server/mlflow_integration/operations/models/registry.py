@@ -34,6 +34,8 @@ NAMES_COMPARED: Final = 1_000
 
 VERSION_URI: Final = re.compile(r"models:/(?P<name>[^@]+?)(?:/(?P<version>[^/@]+)|@(?P<alias>[^/@]+))/?")
 """A model version as MLflow writes it: models:/churn/3, models:/churn@champion."""
+_LARGEST_VERSION: Final = 2**31 - 1
+"""MLflow keeps versions in an integer column, and fails on a larger number."""
 _NUMBER: Final = re.compile(r"(?:version\s*|v\.?\s*|#)?(?P<number>\d+)", re.IGNORECASE)
 _NEWEST: Final = frozenset({"latest", "newest"})
 _STAGE_BY_WORD: Final = {stage.lower(): stage for stage in (*STAGES, "Archived")}
@@ -221,7 +223,8 @@ class Registry:
     async def _version_number(self, model: RegisteredModel, text: str) -> str:
         """The number a reference stands for; empty if it stands for none. A number is always a version."""
         if match := _NUMBER.fullmatch(text):
-            return str(int(match["number"]))
+            number = int(match["number"])
+            return str(number) if number <= _LARGEST_VERSION else ""
         if alias := find_name(text, model.version_by_alias):
             return model.version_by_alias[alias]
         if text.lower() in _NEWEST:

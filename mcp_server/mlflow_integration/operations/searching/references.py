@@ -221,8 +221,9 @@ class References:
             near = did_you_mean(text, [experiment.name for experiment in await self.all_experiments()])
         except MlflowToolError:
             near = ""  # Working out a suggestion never replaces the error that it is for.
+        several = " Several experiments are given as a list, not as one text." if "," in text else ""
         return NotFoundError(
-            f"No experiment '{shown(text)}'.{near} Give an id, an exact name or a UI link; "
+            f"No experiment '{shown(text)}'.{near}{several} Give an id, an exact name or a UI link; "
             "search_experiments lists them."
         )
 

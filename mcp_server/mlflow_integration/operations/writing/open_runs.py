@@ -12,7 +12,7 @@ from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.deadlines import reserve_seconds, stop_before_deadline
 from mcp_server.mlflow_integration.operations.run_content import RunContent, batches
 from mcp_server.mlflow_integration.operations.searching.references import References
-from mcp_server.mlflow_integration.operations.writing.run_drafts import need_active
+from mcp_server.mlflow_integration.operations.writing.run_drafts import need_active, with_parent
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 from mcp_server.untrusted import shown
 
@@ -50,6 +50,7 @@ class OpenRuns:
         need_same_params(run, content.params)
         if not (content.params or content.metrics or content.tags or content.datasets):
             raise InvalidInputError("There is nothing to log: give params, metrics, tags or datasets.")
+        content = replace(content, tags=await with_parent(content.tags, [run], self._references))
         done = 0
         error: MlflowToolError = DeadlineError("The time for one call is up (MLFLOW_MCP_TIMEOUT_SECONDS).")
         try:

@@ -12,7 +12,7 @@ from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.run_content import RunContent, batches
 from mcp_server.mlflow_integration.operations.searching.references import References
 from mcp_server.mlflow_integration.operations.tag_values import need_unicode, writable_tags
-from mcp_server.mlflow_integration.operations.writing.run_drafts import RUN_NAME_LIMIT, need_active
+from mcp_server.mlflow_integration.operations.writing.run_drafts import RUN_NAME_LIMIT, need_active, with_parent
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 
 
@@ -60,11 +60,7 @@ class RunChanges:
         runs = await self._references.runs(references)
         if name and len(runs) > 1:
             raise InvalidInputError(f"name='{name}' would give {len(runs)} runs one name; rename them one by one.")
-        if tagged := texts.get(tag_names.PARENT_RUN, ""):
-            parent = need_active(await self._references.run(tagged))
-            if parent.run_id in {run.run_id for run in runs}:
-                raise InvalidInputError(f"Run {parent.run_id} cannot be its own parent.")
-            texts[tag_names.PARENT_RUN] = parent.run_id
+        texts = await with_parent(texts, runs, self._references)
         changes = [_change(run, name, texts, restore) for run in runs]
         await self._each(changes, self._apply, "changed")
         return tuple(changes)

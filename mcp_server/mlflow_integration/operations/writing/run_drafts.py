@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -94,6 +94,19 @@ async def check_draft(draft: RunDraft, references: References, uploads: Uploads)
         key_given=bool(draft.idempotency_key),
         uploads=files,
     )
+
+
+async def with_parent(tags: Mapping[str, str], runs: Sequence[Run], references: References) -> dict[str, str]:
+    """Tags for runs that exist, with the id of the parent run that they may name.
+
+    Raises: NotFoundError, InvalidInputError: there is no such run, it is deleted, or it is one of the runs.
+    """
+    if not tags.get(tag_names.PARENT_RUN):
+        return dict(tags)
+    parent = need_active(await references.run(tags[tag_names.PARENT_RUN]))
+    if parent.run_id in {run.run_id for run in runs}:
+        raise InvalidInputError(f"Run {parent.run_id} cannot be its own parent.")
+    return {**tags, tag_names.PARENT_RUN: parent.run_id}
 
 
 def need_active(run: Run) -> Run:
