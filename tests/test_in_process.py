@@ -218,7 +218,7 @@ async def test_another_store_is_refused_until_the_first_is_closed(tmp_path: Path
     first, second = store_at(tmp_path / "first.db"), store_at(tmp_path / "second.db")
     async with aclosing(InProcessTransport(first)) as transport:
         await ask(transport, "/api/2.0/mlflow/experiments/create", {"name": "churn"})
-        assert "holds only one at a time" in await refusal(second)
+        assert "supports only one at a time" in await refusal(second)
     async with aclosing(InProcessTransport(second)) as transport:
         assert await experiments(transport) == ["Default"]
     assert not (tmp_path / "mlruns").exists()
@@ -280,10 +280,10 @@ def another_program(path: Path) -> None:
 @pytest.mark.parametrize(
     ("prepare", "name", "sentence"),
     [
-        (None, "missing/mlflow.db", "cannot be made: its folder does not exist"),
+        (None, "missing/mlflow.db", "cannot be created: its folder does not exist"),
         (a_folder, "mlflow.db", "is a folder"),
         (some_text, "mlflow.db", "is not an SQLite database"),
-        (another_program, "mlflow.db", "is the database of another program"),
+        (another_program, "mlflow.db", "belongs to another program"),
     ],
 )
 async def test_an_unusable_path_is_a_sentence(

@@ -85,7 +85,7 @@ def test_the_services_of_compose_work_together(database: str, bucket: str, tmp_p
         assert place.startswith("mlflow-artifacts:/") and text == "hello"
         assert "notes.txt" in _stored(bucket)
         wrong = _check(tmp_path, address, MLFLOW_TRACKING_USERNAME="admin", MLFLOW_TRACKING_PASSWORD="wrong")
-        assert wrong.returncode == 1 and "wants credentials" in wrong.stdout
+        assert wrong.returncode == 1 and "requires credentials" in wrong.stdout
         stranger = address.replace("127.0.0.1", "127.1")
         refused = _check(tmp_path, stranger, MLFLOW_TRACKING_USERNAME="admin", MLFLOW_TRACKING_PASSWORD=PASSWORD)
         assert refused.returncode == 1 and "--allowed-hosts" in refused.stdout

@@ -29,7 +29,7 @@ from mcp_server.listing import listed
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.mlflow_integration.entities import Artifact, ModelVersion, Run
-from mcp_server.mlflow_integration.operations.deadlines import reserve_seconds, stop_before_deadline
+from mcp_server.mlflow_integration.operations.deadlines import TIME_IS_UP, reserve_seconds, stop_before_deadline
 from mcp_server.mlflow_integration.operations.files.artifact_places import ArtifactPlace, FoundArtifact
 from mcp_server.mlflow_integration.operations.files.artifact_transfers import Progress
 from mcp_server.mlflow_integration.operations.models.model_sources import ModelSource
@@ -110,7 +110,7 @@ class ModelCopies:
         if existing := await self._target.registering.copied(order.model, self.key(source.version)):
             return Copied(Registered(existing, existed=True), existing.run_id)
         write = _Write()
-        error: MlflowToolError = DeadlineError("The time for one call is up (MLFLOW_MCP_TIMEOUT_SECONDS).")
+        error: MlflowToolError = DeadlineError(TIME_IS_UP)
         reserve = reserve_seconds()
         try:
             with stop_before_deadline(reserve):

@@ -67,7 +67,7 @@ class Engine:
             transport.warm_up()
 
     def close(self) -> None:
-        """Gives up private folders at once; for a process that is about to end without an event loop."""
+        """Removes private folders at once; for a process that is about to end without an event loop."""
         for transport in self.transports:
             transport.close()
 

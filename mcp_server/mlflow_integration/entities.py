@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 T = TypeVar("T")
 
 ALIAS_OF_STAGE: Final = {"Production": "champion", "Staging": "challenger"}
-"""The alias that takes the place of a stage. MLflow deprecated stages in 2.9 in favour of aliases."""
+"""The alias that replaces a stage. MLflow deprecated stages in 2.9 in favour of aliases."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def test_what_does_not_exist_is_said_with_what_does(churn: str):
         list_model_versions(churn[:-1])
     with pytest.raises(NotFoundError, match="no version in stage Production"):
         load_model_from_registry(churn, stage="Production")
-    with pytest.raises(InvalidInputError, match=r"'Prod' is no stage.*Closest: Production"):
+    with pytest.raises(InvalidInputError, match=r"'Prod' is not a stage.*Closest: Production"):
         transition_model_stage(churn, 1, "Prod")
     with pytest.raises(InvalidInputError, match="Give one of stage, version and alias"):
         load_model_from_registry(churn, stage="Production", version=1)

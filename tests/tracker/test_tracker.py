@@ -365,6 +365,17 @@ def test_a_comparison_hides_nothing():
 
 
 @once
+def test_a_time_in_nanoseconds_does_not_hide_the_run(store: str):
+    import mlflow
+
+    tracker = get_mlflow_tracker()
+    run = mlflow.MlflowClient("sqlite:///mlflow.db").create_run("0", start_time=1_700_000_000_000_000_000)
+    run_id = run.info.run_id
+
+    assert tracker.get_run(run_id)["start_time"] is None
+
+
+@once
 def test_a_model_keeps_its_requirements_and_its_words(iris: SimpleNamespace):
     """The one test that has MLflow look for the requirements: it starts an interpreter, for 3 s."""
     tracker = get_mlflow_tracker()

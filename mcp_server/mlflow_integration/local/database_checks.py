@@ -1,6 +1,6 @@
 """Checks of a database before MLflow opens it.
 
-MLflow takes 103 s to say that a path cannot be opened, creates its tables in anybody's database and
+MLflow takes 103 s to report that a path cannot be opened, creates its tables in anybody's database and
 migrates an older schema without asking when a table is missing. Here each of these is a sentence at once.
 """
 
@@ -24,7 +24,7 @@ LOCK_WAIT_SECONDS: Final = 2.0
 """A writer's commit on a slow disk holds readers off for up to a second; longer is another process holding on."""
 
 MEANINGFUL_RUNS: Final = 100
-"""Runs from which on measured statistics are kept: those of 20 served 10,000 runs well, those of 3 did not."""
+"""Statistics of at least this many runs are kept: those of 20 served 10,000 runs well, those of 3 did not."""
 
 _TYPICAL_STATISTICS: Final = (
     # Rows, then rows per distinct key of each prefix of the index: ANALYZE of 10,000 runs with 5 params,
@@ -44,12 +44,12 @@ _TYPICAL_STATISTICS: Final = (
 
 _NOTHING_TO_READ: Final = (
     "does not exist or is empty, and a read-only server creates nothing. Set MLFLOW_TRACKING_URI to the MLflow to "
-    "look at, or start once without --read-only."
+    "read, or start once without --read-only."
 )
 
 
 def is_new_sqlite(path: Path, *, read_only: bool) -> bool:
-    """Whether MLflow's tables have yet to be made in this file.
+    """Whether MLflow's tables have yet to be created in this file.
 
     Raises: UnreachableError: the file cannot be used; the sentence names the path as it was configured.
     """
@@ -59,14 +59,14 @@ def is_new_sqlite(path: Path, *, read_only: bool) -> bool:
         if read_only:
             raise unusable(path, _NOTHING_TO_READ)
         if not path.parent.is_dir():
-            raise unusable(path, "cannot be made: its folder does not exist. Create the folder or correct the path.")
+            raise unusable(path, "cannot be created: its folder does not exist. Create the folder or correct the path.")
         if not os.access(path.parent, os.W_OK):
-            raise unusable(path, "cannot be made: its folder is not writable.")
+            raise unusable(path, "cannot be created: its folder is not writable.")
         return True
     if not os.access(path, os.R_OK):
         raise unusable(path, "is not readable for this user.")
     if not read_only and not os.access(path, os.W_OK):
-        raise unusable(path, "is not writable for this user. To only look at it, start with --read-only.")
+        raise unusable(path, "is not writable for this user. To only read it, start with --read-only.")
     try:
         with closing(_connect(path)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -79,7 +79,7 @@ def is_new_sqlite(path: Path, *, read_only: bool) -> bool:
     except sqlite3.DatabaseError as error:
         raise unusable(path, "is not an SQLite database.") from error
     if tables and "experiments" not in tables:
-        raise unusable(path, "is the database of another program: MLflow's tables are not in it.")
+        raise unusable(path, "belongs to another program: MLflow's tables are not in it.")
     if empty and read_only:
         raise unusable(path, _NOTHING_TO_READ)
     return not tables
@@ -116,7 +116,7 @@ def check_schema(uri: str, *, read_only: bool) -> None:
         return
     if "experiments" not in tables:
         raise UnreachableError(
-            f"The database {shown} is that of another program: MLflow's tables are not in it.", carried_out=False
+            f"The database {shown} belongs to another program: MLflow's tables are not in it.", carried_out=False
         )
     if found is not None and found not in mlflow_internals.known_schema_revisions():
         raise UnreachableError(

@@ -1,4 +1,4 @@
-"""What MLflow reads from the environment when it is imported, and what is set there, for server and scripts."""
+"""Sets the environment variables that MLflow reads when it is imported, for the server and for scripts."""
 
 from __future__ import annotations
 

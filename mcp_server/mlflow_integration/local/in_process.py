@@ -24,7 +24,7 @@ from mcp_server.errors import TrackingServerError, UnreachableError
 from mcp_server.mlflow_integration.entities import MetricSeries
 from mcp_server.mlflow_integration.local import mlflow_internals, preparation, stored_curves, stored_runs
 from mcp_server.mlflow_integration.local.environment import THREADS, prepare_environment
-from mcp_server.mlflow_integration.local.open_reply import OpenReply
+from mcp_server.mlflow_integration.local.open_reply import OpenReply, failed
 from mcp_server.mlflow_integration.local.private_folder import PrivateFolder
 from mcp_server.mlflow_integration.locate import LocalStore
 from mcp_server.mlflow_integration.rest.fields import Json
@@ -147,7 +147,7 @@ class InProcessTransport:
     ) -> Mapping[Curve, MetricSeries] | None:
         """Curves from the database itself: exact, and a sample of a long one without reading it.
 
-        None: the store is no database, or its tables cannot be asked; MLflow's own answer tells why, if it fails too.
+        None: the store is not a database, or its tables cannot be read; MLflow's own answer says why, if it fails too.
         """
 
         def read() -> Mapping[Curve, MetricSeries] | None:
@@ -180,7 +180,7 @@ class InProcessTransport:
         return await to_thread.run_sync(carry, abandon_on_cancel=True, limiter=self._limiter)
 
     def close(self) -> None:
-        """Give the store up; the last one to do so removes a temporary store from the disk. Safe to call twice."""
+        """Release the store; the last one to do so removes a temporary store from the disk. Safe to call twice."""
         self._closed = True
         _leave(self)
 
@@ -270,7 +270,7 @@ def _join(user: InProcessTransport, store: LocalStore, cache_dir: Path | None) -
             _current = _Opening(store, cache_dir)
         elif _current.store != store:
             return _refused(
-                "This process already works with another local MLflow store, and MLflow holds only one at a time. "
+                "This process already uses another local MLflow store, and MLflow supports only one at a time. "
                 "Start a second server for the other."
             )
         elif _current.failed:
@@ -317,7 +317,5 @@ def _call(app: WSGIApplication, method: Method, path: str, asked: Encoded, uploa
             if (close := getattr(chunks, "close", None)) is not None:
                 close()
     except Exception:
-        what = f"{method} {path}"
-        logger.exception("MLflow failed at %s", what)
-        raise TrackingServerError(f"MLflow failed inside this process at {what}; the log on stderr has why.") from None
+        raise failed(f"{method} {path}") from None
     return Reply(int(status.split()[0]), {name.lower(): value for name, value in found}, body)

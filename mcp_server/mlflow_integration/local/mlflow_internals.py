@@ -1,7 +1,7 @@
 """The functions of MLflow that it does not document, each behind one of ours; they exist alike in MLflow 3.10 to 3.17.
 
-Nobody else imports such a function, so an MLflow that moves one is met here. Every function imports
-mlflow when it is called: set the environment first.
+No other module imports such a function, so only this one changes when MLflow moves one. Every function
+imports mlflow when it is called: set the environment first.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _import_server() -> WSGIApplication:
 
 
 def open_server_store(store: LocalStore) -> None:
-    """Give the application its store, in place of the one it had; whoever had that has closed it."""
+    """Gives the application its store, in place of the previous one, which its user has closed."""
     handlers: Any = import_module("mlflow.server.handlers")
     # A second initialisation is silently ignored while these hold the store of the first.
     handlers._tracking_store = handlers._model_registry_store = handlers._artifact_repo = None

@@ -27,7 +27,7 @@ class OpenReply:
         try:
             self._body, status, headers = werkzeug.run_wsgi_app(app, builder.get_environ())
         except Exception:
-            raise self._failed() from None
+            raise failed(self._what) from None
         self._pieces: Iterator[bytes] = iter(self._body)
         self.status = int(status.split()[0])
         self.headers = {name.lower(): value for name, value in headers}
@@ -39,15 +39,15 @@ class OpenReply:
             while len(piece) < STREAM_PIECE and (part := next(self._pieces, None)) is not None:
                 piece += part
         except Exception:
-            raise self._failed() from None
+            raise failed(self._what) from None
         return bytes(piece)
 
     def close(self) -> None:
         if (close := getattr(self._body, "close", None)) is not None:
             close()
 
-    def _failed(self) -> TrackingServerError:
-        logger.exception("MLflow failed at %s", self._what)
-        return TrackingServerError(
-            f"MLflow failed inside this process at {self._what}; the log on stderr has the cause."
-        )
+
+def failed(what: str) -> TrackingServerError:
+    """Logs the exception that is being handled, and gives the error to raise instead."""
+    logger.exception("MLflow failed at %s", what)
+    return TrackingServerError(f"MLflow failed inside this process at {what}; the log on stderr has the cause.")

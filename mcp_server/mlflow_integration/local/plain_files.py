@@ -1,4 +1,4 @@
-"""Opening files part by part from a folder down, without following a link and whatever is put in place meanwhile."""
+"""Opening files part by part from a folder down, without following links, even ones that are put there meanwhile."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 BY_DESCRIPTOR: Final = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
-"""False on Windows, where each part is looked at before and after opening instead."""
+"""False on Windows, where each part is checked before and after opening instead."""
 _BINARY: Final[int] = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NO_FOLLOW: Final[int] = getattr(os, "O_NOFOLLOW", 0)
 _READ: Final[int] = os.O_RDONLY | _BINARY | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0)  # A pipe is not waited for.
@@ -29,7 +29,7 @@ class NotPlainError(Exception):
 def open_plain(root: Path, parts: Sequence[str]) -> BinaryIO:
     """The regular file below `root` that the parts lead to.
 
-    Raises: OSError: a part is missing, a link, or cannot be opened. NotPlainError: it is no file of its own.
+    Raises: OSError: a part is missing, a link, or cannot be opened. NotPlainError: it is not a regular file of its own.
     """
     with entered(root, parts[:-1]) as folder:
         descriptor = folder.open(parts[-1] if parts else ".", _READ)

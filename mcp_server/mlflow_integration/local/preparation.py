@@ -30,7 +30,7 @@ def missing_files(store: LocalStore) -> Set[Path]:
             try:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
-                raise database.unusable(path, "cannot be made: its folder cannot be created.") from error
+                raise database.unusable(path, "cannot be created: its folder cannot be created.") from error
     return {path for path in paths if database.is_new_sqlite(path, read_only=store.read_only)}
 
 

@@ -38,7 +38,8 @@ class PrivateFolder:
 def _sweep() -> None:
     """Remove the folders of processes that were killed before they could do it themselves.
 
-    A lock says who lives, not a process id: containers may share a temporary folder without sharing those.
+    A lock shows which owner is alive; a process id does not, because containers may share a temporary folder without
+    sharing process ids.
     """
     if fcntl is None:
         return

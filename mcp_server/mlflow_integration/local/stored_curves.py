@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -16,12 +15,11 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from mcp_server.mlflow_integration.entities import MetricPoint, MetricSeries, SeriesTotals
+from mcp_server.mlflow_integration.rest.fields import LARGEST
 from mcp_server.mlflow_integration.rest.transport import Curve, CurveLimits
 
 logger = logging.getLogger(__name__)
 
-_LARGEST: Final = sys.float_info.max
-"""What MLflow stores for infinity. For NaN it stores 0 and sets `is_nan`."""
 _ALL_STEPS: Final = (-(2**63), 2**63 - 1)
 
 _Row = tuple[int, int, bool, float]
@@ -31,7 +29,7 @@ _Row = tuple[int, int, bool, float]
 def read_curves(
     database: Any, curves: Sequence[Curve], limits: CurveLimits, steps: tuple[int, int] | None
 ) -> Mapping[Curve, MetricSeries] | None:
-    """See `CurveReader.read_curves`; `database` is an SQLAlchemy engine. None when its tables cannot be asked."""
+    """See `CurveReader.read_curves`; `database` is an SQLAlchemy engine. None when its tables cannot be read."""
     sqlalchemy: Any = import_module("sqlalchemy")
     found: dict[Curve, MetricSeries] = {}
     whole_left, counted_left = limits.whole_in_all, limits.counted_in_all
@@ -122,9 +120,9 @@ def _points(rows: Iterable[_Row]) -> tuple[MetricPoint, ...]:
 
 def _point(row: _Row) -> MetricPoint:
     step, timestamp, is_nan, value = row
-    if is_nan:
+    if is_nan:  # MLflow stores 0 for NaN.
         value = math.nan
-    elif abs(value) >= _LARGEST:
+    elif abs(value) >= LARGEST:
         value = math.copysign(math.inf, value)
     return MetricPoint(step, value, timestamp)
 
@@ -203,8 +201,8 @@ def _counting(t: Any) -> dict[str, Any]:
     sql, one = t.sql, t.one
     func, number = sql.func, one.is_nan.is_(False)
     is_nan = one.is_nan.is_(True)
-    is_infinite = sql.and_(number, sql.or_(one.value >= _LARGEST, one.value <= -_LARGEST))
-    is_finite = sql.and_(number, one.value < _LARGEST, one.value > -_LARGEST)
+    is_infinite = sql.and_(number, sql.or_(one.value >= LARGEST, one.value <= -LARGEST))
+    is_finite = sql.and_(number, one.value < LARGEST, one.value > -LARGEST)
 
     def only(condition: Any, value: Any) -> Any:
         return sql.case((condition, value))

@@ -36,7 +36,7 @@ _IDS_AT_ONCE: Final = 500
 def read_page(database: Any, search: Mapping[str, Any]) -> Json | None:
     """What MLflow answers to runs/search with the body `search`, as far as entities are built from it.
 
-    `database` is an SQLAlchemy engine of SQLite. None: this search is left to MLflow, or the tables cannot be asked.
+    `database` is an SQLAlchemy engine of SQLite. None: this search is left to MLflow, or the tables cannot be read.
     """
     condition = _condition(search.get("filter", ""))
     order = _ORDERS.get(tuple(search.get("order_by", ())))

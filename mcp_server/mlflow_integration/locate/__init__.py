@@ -183,7 +183,7 @@ def _is_mlflow_project(folder: Path) -> bool:
 
 
 def _address(given: str, variable: str) -> _Address:
-    """What one URI means. `variable` is named when it means nothing that can be used."""
+    """What one URI means. `variable` is named in the error about an address that cannot be used."""
     uri = given.strip()
     shown = without_credentials(uri)
 
@@ -198,7 +198,7 @@ def _address(given: str, variable: str) -> _Address:
     if scheme.partition("+")[0] in DATABASES:
         return _Address("database", _with_installed_driver(uri, scheme), shown)
     if scheme.partition("+")[0] == "postgres":
-        return unusable("the name is written out; write postgresql://...")
+        return unusable("the full name is needed; write postgresql://...")
     if scheme == "file":
         return _file_store(Path(re.sub(r"^file:(//(localhost)?)?", "", uri)), f"{variable} is {shown!r}")
     if re.fullmatch(r"[\w.-]+:\d+(/\S*)?", uri):
@@ -241,7 +241,7 @@ def _with_installed_driver(uri: str, scheme: str) -> str:
 def _server(uri: str, variable: str) -> _Address:
     found = read_server_address(uri)
     if found.problem:
-        # Where the password ends cannot be told in an address that cannot be read: none of it is shown.
+        # In an unreadable address nobody can tell where the password ends, so none of it is shown.
         return _Address("unsupported", uri, "http://...", found.problem.replace(variable_of("tracking_uri"), variable))
     return _Address("server", uri, found.shown)
 
@@ -294,7 +294,7 @@ def _local_store(tracking: _Address, registry: _Address, settings: Settings) -> 
 
 
 def _artifact_root(uri: str, settings: Settings) -> str:
-    """Where new experiments keep artifacts when nobody said.
+    """Where new experiments keep artifacts when nothing is configured.
 
     A plain path, so that `artifact_uri` stays valid for training scripts that open the same
     database: MLflow's own client, started beside mlflow.db, chooses `mlruns` there as well.

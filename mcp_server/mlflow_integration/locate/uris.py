@@ -33,7 +33,7 @@ class ServerAddress:
 
 
 def read_server_address(uri: str) -> ServerAddress:
-    """Parts an http(s) URI into what may be shown and the login. A link copied from MLflow's UI works."""
+    """Splits an http(s) URI into what may be shown and the login. A link copied from MLflow's UI works."""
     try:
         given = httpx2.URL(uri.strip())
     except httpx2.InvalidURL:

@@ -10,6 +10,7 @@ import anyio
 
 RESERVE_SECONDS: Final = 3.0
 """Most that is kept of a call's time, and of a process that is told to end."""
+TIME_IS_UP: Final = "The time for one call ran out (MLFLOW_MCP_TIMEOUT_SECONDS)."
 
 T = TypeVar("T")
 
@@ -30,8 +31,8 @@ def stop_before_deadline(reserve: float) -> Generator[anyio.CancelScope]:
 async def despite_cancellation(action: Callable[[], Awaitable[T]], grace_seconds: float) -> T:
     """The result of an action that is given some time to end when the caller is cancelled.
 
-    For requests after which it matters to know whether MLflow carried them out. The cancellation goes on afterwards:
-    the result then reaches nobody but `action` itself.
+    For requests whose outcome must be known. The cancellation continues afterwards: then only `action` itself sees the
+    result.
     """
     results: list[T] = []
     failures: list[Exception] = []

@@ -1,4 +1,4 @@
-"""From MLflow's JSON to entities. NaN strings and MLflow's stand-in for infinity end here, and so do malformed answers.
+"""From MLflow's JSON to entities. Converts NaN texts and MLflow's stand-in for infinity, and refuses malformed answers.
 
 Raises everywhere: TrackingServerError: a field has another type than MLflow's, or one that must be there is missing.
 """
@@ -126,7 +126,7 @@ def logged_model_of(m: Json) -> LoggedModel:
 def model_version_of(v: Json) -> ModelVersion:
     version = required_text(v, "version")
     if not version.isdecimal():
-        raise malformed("version", "is no whole number")
+        raise malformed("version", "is not a whole number")
     return ModelVersion(
         name=required_text(v, "name"),
         version=version,

@@ -1,6 +1,6 @@
-"""What a reply means that is not what was asked for: MLflow's error codes, refused credentials, web pages.
+"""What a reply means that does not have what was asked for: MLflow's error codes, refused credentials, web pages.
 
-The texts are ours. Of MLflow's own words only those pass that name the caller's mistake, cleaned.
+The texts are ours. Of MLflow's own words, only those that describe the caller's mistake are passed on, cleaned.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def failure(reply: Reply, address: str) -> MlflowToolError:
     if kind is not None and _STORE_TROUBLE not in message:
         return kind(_reworded(message) or f"MLflow refused the request ({code}).")
     busy = code in ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED") or reply.status in (429, 503)
-    advice = "Try again in a moment." if busy else "The log of that server says more."
+    advice = "Try again in a moment." if busy else "See the log of that server."
     detail = f" ({message})" if message else ""
     return TrackingServerError(f"MLflow at {address} failed to answer: status {reply.status}{detail}. {advice}")
 
@@ -79,18 +79,18 @@ def _unknown_host_name(address: str) -> PermissionDeniedError:
 def _refused(status: int, message: str, address: str) -> PermissionDeniedError:
     if status == 401 or "authenticat" in message.lower():
         return PermissionDeniedError(
-            f"MLflow at {address} wants credentials, or other ones. Set MLFLOW_TRACKING_USERNAME and "
+            f"MLflow at {address} requires credentials, or different ones. Set MLFLOW_TRACKING_USERNAME and "
             "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, where this server is started."
         )
     return PermissionDeniedError(
-        f"MLflow at {address} refused: what is named does not exist, or this user may not see or change it; MLflow "
-        "does not tell which. Check the id or name. An owner of the experiment or model can grant more; or start this "
-        "server with other credentials (MLFLOW_TRACKING_USERNAME)."
+        f"MLflow at {address} refused the request: what it names does not exist, or this user may not see or change "
+        "it; MLflow does not say which. Check the id or name. An owner of the experiment or model can grant access; or "
+        "start this server with other credentials (MLFLOW_TRACKING_USERNAME)."
     )
 
 
 def not_mlflow(address: str) -> UnreachableError:
-    """For a reply that says all is well and is not JSON."""
+    """For a successful reply that is not JSON."""
     return UnreachableError(
         f"Something answers at {address}, but it is not MLflow's REST interface: a web page, a login "
         "page or another service. Correct MLFLOW_TRACKING_URI."
@@ -98,7 +98,7 @@ def not_mlflow(address: str) -> UnreachableError:
 
 
 def misdirected(address: str, kind: str, asked: str) -> TrackingServerError:
-    """For an answer about something else than what was asked for, as a broken cache gives."""
+    """For an answer about something other than what was asked for, as from a broken cache."""
     return TrackingServerError(
         f"MLflow at {address} was asked for {kind} {asked} and answered with another one. A proxy or cache between "
         "it and this server mixes up answers."
@@ -167,5 +167,5 @@ def _reworded(message: str) -> str:
     if message.startswith("Invalid path"):
         return "The path leads out of the artifacts, or through a link that does."
     if "page token" in message.lower():
-        return "page_token is not one that MLflow gave. Pass next_page_token of the page before, unchanged."
+        return "page_token did not come from MLflow. Pass next_page_token of the previous page, unchanged."
     return message

@@ -19,7 +19,7 @@ _OBJECT: Final = frozenset([dict])
 _INT64: Final = 2**63
 """MLflow's whole numbers are of 64 bits."""
 
-_LARGEST: Final = sys.float_info.max
+LARGEST: Final = sys.float_info.max
 """What MLflow stores in place of infinity."""
 
 
@@ -40,7 +40,7 @@ def text(record: Json, key: str, default: str = "") -> str:
         return default
     if type(value) is int:
         return str(value)
-    raise malformed(key, "is no text")
+    raise malformed(key, "is not a text")
 
 
 def several(record: Json, keys: tuple[str, ...]) -> list[str]:
@@ -71,7 +71,7 @@ def whole(record: Json, key: str) -> int:
         try:
             number = int(value)
         except ValueError:
-            raise malformed(key, "is no whole number") from None
+            raise malformed(key, "is not a whole number") from None
         if -_INT64 <= number < _INT64:
             return number
     raise malformed(key, "is not a whole number of 64 bits")
@@ -88,15 +88,15 @@ def truth(record: Json, key: str) -> bool:
 def metric_value(record: Json, key: str = "value") -> float:
     """A metric as MLflow sends it: NaN as text, and the largest float for infinity, which MLflow cannot store."""
     value = record.get(key)
-    if type(value) is float and -_LARGEST < value < _LARGEST:
+    if type(value) is float and -LARGEST < value < LARGEST:
         return value
     if not isinstance(value, (int, float, str)) or isinstance(value, bool):
-        raise malformed(key, "is no number")
+        raise malformed(key, "is not a number")
     try:
         number = float(value)
     except (ValueError, OverflowError):
-        raise malformed(key, "is no number") from None
-    return math.copysign(math.inf, number) if abs(number) == _LARGEST else number
+        raise malformed(key, "is not a number") from None
+    return math.copysign(math.inf, number) if abs(number) == LARGEST else number
 
 
 def part(record: Json, key: str) -> Json:
@@ -106,7 +106,7 @@ def part(record: Json, key: str) -> Json:
         return {}
     if isinstance(value, dict):
         return cast(Json, value)
-    raise malformed(key, "is no object")
+    raise malformed(key, "is not an object")
 
 
 def listed(record: Json, key: str) -> list[Json]:
@@ -147,7 +147,7 @@ def metrics(record: Json, key: str) -> dict[str, float]:
     values: dict[str, float] = {}
     for metric in listed(record, key):
         name, value = metric.get("key"), metric.get("value")
-        if type(name) is str and name and type(value) is float and -_LARGEST < value < _LARGEST:
+        if type(name) is str and name and type(value) is float and -LARGEST < value < LARGEST:
             values[name] = value
         else:
             values[required_text(metric, "key")] = metric_value(metric)

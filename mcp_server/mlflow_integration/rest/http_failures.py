@@ -79,7 +79,7 @@ def _tls_problem(error: ssl.SSLError, address: str) -> str:
         return f"its certificate cannot be accepted, {problem}"
     reason = error.reason or ""
     if "CERTIFICATE" in reason or "HANDSHAKE_FAILURE" in reason or "UNKNOWN_CA" in reason:
-        return "it refuses our certificate or wants one. Set MLFLOW_TRACKING_CLIENT_CERT_PATH to one it knows (PEM)"
+        return "it refuses our certificate or requires one. Set MLFLOW_TRACKING_CLIENT_CERT_PATH to one it knows (PEM)"
     plain = address.replace("https://", "http://", 1)
     return f"what answers there does not speak it properly. If it is plain HTTP, set MLFLOW_TRACKING_URI to {plain}"
 

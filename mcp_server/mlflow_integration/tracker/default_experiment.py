@@ -1,4 +1,4 @@
-"""The experiment that a tracker records into: found by name, or made."""
+"""The experiment that a tracker records into: found by name, or created."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT_EXPERIMENT: Final = "Default"
 
 
 def open_experiment(client: MlflowClient, store: Store, name: str, artifact_location: str) -> Experiment:
-    """The experiment of that name, made if it is missing. Without a name MLFLOW_EXPERIMENT_ID counts, else Default.
+    """The experiment of that name, created if it is missing. Without a name, MLFLOW_EXPERIMENT_ID's, else Default.
 
     Raises: AlreadyExistsError: it is deleted, and its name still taken.
     """

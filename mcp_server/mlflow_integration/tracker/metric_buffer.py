@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_POINTS: Final = 1_000
-"""Points sent at once; MLflow takes no more in one log-batch request."""
+"""Points sent at once; MLflow accepts no more in one log-batch request."""
 
 MAX_SECONDS: Final = 2.0
 """Longest time that a point waits, in seconds: about as often as a person or an agent looks at a curve."""
@@ -110,11 +110,11 @@ class MetricBuffer:
                 self._waiting.wait_for(lambda: self._points or self._closed)
                 self._waiting.wait_for(lambda: self._closed, timeout=self._max_seconds)
                 if self._closed:
-                    return  # Who closed it sends the rest.
+                    return  # `close` sends the rest.
             try:
                 self.flush()
             except Exception:
-                # The loop that logs must not die of it; a full buffer and the end of the run raise.
+                # A training loop must not fail because of it; a full buffer and the end of the run raise.
                 logger.warning("Metrics of run %s could not be sent; they wait.", self._run_id, exc_info=True)
 
     def _close_at_exit(self) -> None:

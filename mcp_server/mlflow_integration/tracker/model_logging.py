@@ -151,14 +151,14 @@ def _resolved(store: Store, model_uri: str) -> str:
     if models_in_artifacts.exists(client, run_id, path):
         return model_uri
     names = {str(model.name) for model in _logged_models(client, run_id)}
-    listed = f"It logged: {', '.join(sorted(names))}." if names else "It logged none; log_model(model, name=...) does."
+    listed = f"It logged: {', '.join(sorted(names))}." if names else "It logged none; use log_model(model, name=...)."
     raise NotFoundError(
         f"Run {run_id} has no model '{path}', so nothing was registered.{did_you_mean(path, names)} {listed}"
     )
 
 
 def _defaults(module: ModuleType, flavor: str, model: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What MLflow 3 wants to be told before it logs what MLflow 2 logged without."""
+    """Options without which MLflow 3 does not log what MLflow 2 logged."""
     known = inspect.signature(module.log_model).parameters
     if "serialization_format" in options or "serialization_format" not in known:
         return {}
@@ -195,6 +195,6 @@ def python_model(model: Any) -> Any:
     def predict(self: Any, context: Any, model_input: Any, params: Any = None) -> Any:
         return predict_with(model_input)
 
-    predict.__annotations__.clear()  # MLflow would take them for a schema, and warns of schemas and of none.
+    predict.__annotations__.clear()  # MLflow would take them for a schema and warn about it.
     # A class made here is pickled by value: whoever loads the model does not need this package.
     return type("Predicts", (python_model,), {"predict": predict, "_skip_type_hint_validation": True})()

@@ -1,4 +1,4 @@
-"""MLflow for a project that keeps its settings in `config/mlflow.yaml`, beside what the environment says.
+"""MLflow for a project that keeps its settings in `config/mlflow.yaml`, in addition to the environment.
 
     mlflow:
       tracking_uri: http://127.0.0.1:5000
@@ -96,7 +96,7 @@ class MLflowTracker(MlflowTracker):
 
 
 def project_settings(experiment_name: str | None = None) -> Settings:
-    """Settings of the environment and `.env`, then of `config/mlflow.yaml` where those say nothing.
+    """Settings of the environment and `.env`, then of `config/mlflow.yaml` where those set nothing.
 
     Raises: SettingsError: the file is not YAML, or has no mapping `mlflow`.
     """
@@ -132,13 +132,13 @@ def _read(path: Path) -> dict[str, str]:
 @lru_cache(maxsize=1)
 def _client_class() -> Any:
     def list_experiments(self: Any, *args: Any, **kwargs: Any) -> Any:
-        """What `search_experiments` returns; MLflow 2 took this name away."""
+        """What `search_experiments` returns; MLflow 2 removed this name."""
         return self.search_experiments(*args, **kwargs)
 
     def get_experiment_by_name(self: Any, name: str) -> Any:
         found = base.get_experiment_by_name(self, name)
         if found is None and self.makes_experiments:
-            logger.warning("Experiment %r is made: it is missing, and no experiment is configured.", name)
+            logger.warning("Experiment %r is missing and is created, because no experiment is configured.", name)
             found = self.get_experiment(self.create_experiment(name))
         return found
 

@@ -1,4 +1,4 @@
-"""The model registry for scripts that know runs, versions and stages; `stages` says what MLflow has instead."""
+"""The model registry for scripts that know runs, versions and stages; `stages` documents what MLflow has instead."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def register_model_from_run(
     run_id: str, model_name: str, model_path: str = "model", tags: Mapping[str, Any] | None = None
 ) -> ModelVersion:
-    """Make a version of a registered model, which is made if it is new, from a model that a run logged.
+    """Create a version of a registered model, and the registered model if it is new, from a model that a run logged.
 
     model_path: the name under which the run logged it.
     Raises: NotFoundError: the run has no such model; nothing was registered.
@@ -98,5 +98,5 @@ def load_model_from_registry(
 
 def _newest(versions: Sequence[ModelVersion], otherwise: str) -> ModelVersion:
     if not versions:
-        raise NotFoundError(f"{otherwise} register_model_from_run makes one, transition_model_stage moves one.")
+        raise NotFoundError(f"{otherwise} register_model_from_run creates one, transition_model_stage moves one.")
     return versions[0]

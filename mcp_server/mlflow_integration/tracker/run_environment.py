@@ -22,7 +22,7 @@ EXPERIMENT_ID: Final = "MLFLOW_EXPERIMENT_ID"
 def take_run_id(client: MlflowClient) -> str | None:
     """The run that the environment names, once: as with `mlflow.start_run`, the next run is a new one."""
     run_id = os.environ.get(RUN_ID)
-    if not run_id or _missing(lambda: client.get_run(run_id), RUN_ID, run_id, "a new run is made"):
+    if not run_id or _missing(lambda: client.get_run(run_id), RUN_ID, run_id, "a new run is created"):
         return None
     del os.environ[RUN_ID]
     return run_id

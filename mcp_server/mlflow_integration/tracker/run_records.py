@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+
+from mcp_server.times import utc
 
 if TYPE_CHECKING:
     import pandas as pd
 
 RunRecord = dict[str, Any]
-"""`run_id`, `run_name`, `experiment_id`, `status`, `start_time`, `end_time` (UTC datetimes; None while it runs),
-`artifact_uri`, `params` (text, as MLflow stores it), `metrics` (latest values) and `tags`."""
+"""`run_id`, `run_name`, `experiment_id`, `status`, `start_time`, `end_time` (UTC datetimes; None while it runs, and for
+a time no calendar has), `artifact_uri`, `params` (text, as MLflow stores it), `metrics` (latest values), `tags`."""
 
 
 def run_record(run: Any) -> RunRecord:
@@ -22,8 +23,8 @@ def run_record(run: Any) -> RunRecord:
         "run_name": info.run_name,
         "experiment_id": info.experiment_id,
         "status": info.status,
-        "start_time": _utc(info.start_time),
-        "end_time": _utc(info.end_time),
+        "start_time": utc(info.start_time) if info.start_time else None,
+        "end_time": utc(info.end_time) if info.end_time else None,
         "artifact_uri": info.artifact_uri,
         "params": dict(data.params),
         "metrics": dict(data.metrics),
@@ -76,7 +77,3 @@ def _by_key(mappings: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict
         key: {name: mapping[key] for name, mapping in zip(names, mappings, strict=True) if key in mapping}
         for key in keys
     }
-
-
-def _utc(milliseconds: int | None) -> datetime | None:
-    return datetime.fromtimestamp(milliseconds / 1_000, timezone.utc) if milliseconds else None

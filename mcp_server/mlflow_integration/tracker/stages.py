@@ -1,10 +1,10 @@
-"""Stages of model versions, and the aliases that take their place. The one place that maps them.
+"""Stages of model versions, and the aliases that replace them. The one place that maps them.
 
-    stage        alias         set by transition_model_stage       read as the stage of a version
-    Production   champion      the alias moves to the version      who holds champion
-    Staging      challenger    the alias moves to the version      who holds challenger
+    stage        alias         set by transition_model_stage       read as the stage of
+    Production   champion      the alias moves to the version      the version that champion points to
+    Staging      challenger    the alias moves to the version      the version that challenger points to
     Archived     -             its champion, challenger removed    -
-    None         -             its champion, challenger removed    everybody else
+    None         -             its champion, challenger removed    every other version
 
 MLflow deprecated stages in 2.9 in favour of aliases, and some registries no longer have them. Where a
 registry has stages, setting one sets the stage and no alias; on the others it sets the alias. Reading,
@@ -37,7 +37,7 @@ def canonical(stage: str) -> str:
     for known in STAGES:
         if known.lower() == stage.strip().lower():
             return known
-    raise InvalidInputError(f"'{stage}' is no stage. Stages are {', '.join(STAGES)}.{did_you_mean(stage, STAGES)}")
+    raise InvalidInputError(f"'{stage}' is not a stage. Stages are {', '.join(STAGES)}.{did_you_mean(stage, STAGES)}")
 
 
 def model_versions(client: Any, name: str) -> list[ModelVersion]:
@@ -53,7 +53,7 @@ def model_versions(client: Any, name: str) -> list[ModelVersion]:
             raise
         names = [other.name for other in client.search_registered_models(max_results=1_000)]
         raise NotFoundError(
-            f"No registered model '{name}'.{did_you_mean(name, names)} register_model_from_run makes one."
+            f"No registered model '{name}'.{did_you_mean(name, names)} register_model_from_run creates one."
         ) from None
     aliases: dict[str, list[str]] = {}
     for alias, number in model.aliases.items():
@@ -83,12 +83,12 @@ def in_stages(client: Any, name: str, stages: Sequence[str]) -> list[ModelVersio
 def transition(client: Any, name: str, version: str, stage: str, *, archive_existing: bool) -> ModelVersion:
     """Put a version into a stage, or give it the alias of the stage where the registry has no stages."""
     stage = canonical(stage)
-    # Says so itself when there is no such version, so that a 404 below can mean one thing only.
+    # Raises when there is no such version, so that a 404 below means only that the registry has no stages.
     client.get_model_version(name, version)
     exceptions: Any = import_module("mlflow.exceptions")
     try:
         with warnings.catch_warnings():
-            # That stages are deprecated is said in the docstring of the caller; this is the way around.
+            # The caller's docstring documents the deprecation.
             warnings.simplefilter("ignore", FutureWarning)
             client.transition_model_version_stage(name, version, stage, archive_existing_versions=archive_existing)
     except AttributeError:
@@ -104,7 +104,7 @@ def _move_aliases(client: Any, name: str, version: str, stage: str) -> None:
     alias = ALIAS_OF_STAGE.get(stage)
     if alias:
         client.set_registered_model_alias(name, alias, version)
-    held: dict[str, Any] = client.get_registered_model(name).aliases
+    version_by_alias: dict[str, Any] = client.get_registered_model(name).aliases
     for other in ALIAS_OF_STAGE.values():
-        if other != alias and str(held.get(other)) == version:
+        if other != alias and str(version_by_alias.get(other)) == version:
             client.delete_registered_model_alias(name, other)

@@ -65,9 +65,9 @@ def import_mlflow() -> Any:
 
 
 def open_store(settings: Settings) -> Store:
-    """The store that these settings and the working folder mean; made if it is a new SQLite file.
+    """The store that these settings and the working folder mean; created if it is a new SQLite file.
 
-    Raises: UnsupportedError: the address is none that MLflow 3 opens, such as a `file:` store; the sentence
+    Raises: UnsupportedError: MLflow 3 does not open the address, such as a `file:` store; the sentence
         names the replacement. UnreachableError: no MLflow answers there, or the database cannot be used.
         PermissionDeniedError: the server refuses the credentials, or the host name in its address.
     """
@@ -133,7 +133,7 @@ def _remove_mock_store() -> None:
 def _open_databases(location: Location, settings: Settings) -> None:
     store = location.local_store
     assert store is not None
-    # A wrong path is an answer in itself: before the import of mlflow, which takes seconds.
+    # A wrong path is reported before the import of mlflow, which takes seconds.
     missing = preparation.missing_files(store)
     import_mlflow()
     preparation.prepare_databases(store, missing, settings.data_dir)
@@ -149,7 +149,7 @@ def _open_with_artifacts_in(uri: str, root: str) -> None:
 
 
 def _export_credentials(settings: Settings) -> None:
-    """Credentials in `.env` count for the server, but MLflow's client reads the environment alone."""
+    """MLflow's client reads credentials from the environment only, the server also from `.env`."""
     for field in _CREDENTIALS:
         value: object = getattr(settings, field)
         text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)

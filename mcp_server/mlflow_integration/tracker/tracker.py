@@ -40,7 +40,7 @@ def get_mlflow_tracker(
     mock_mode: bool | None = None,
     artifact_location: str | None = None,
 ) -> MlflowTracker:
-    """A tracker for one experiment, which is made if it is missing.
+    """A tracker for one experiment, which is created if it is missing.
 
     Whatever is left out comes from the environment and `.env`, as for the server: MLFLOW_EXPERIMENT_NAME (else
     MLFLOW_EXPERIMENT_ID, else MLflow's Default), MLFLOW_TRACKING_URI (else MLflow's own default, `mlflow.db` in the
@@ -128,10 +128,10 @@ class MlflowTracker(RunReader):
     ) -> Generator[str, None, None]:
         """`with tracker.start_run("name") as run_id:` records a run; it ends FINISHED, or FAILED if the block raises.
 
-        Started inside another run of this tracker it becomes its child; `nested=True` says the same as in
-        MLflow and is not needed. Inside the block the run is MLflow's active run too, so autologging logs to it.
+        Started inside another run of this tracker it becomes its child; `nested=True` is accepted as in MLflow, but
+        not needed. Inside the block the run is MLflow's active run too, so autologging logs to it.
 
-        run_id: an existing run to go on with; its parent stays. The first run takes MLFLOW_RUN_ID if it is set, so
+        run_id: an existing run to continue; its parent stays. The first run takes MLFLOW_RUN_ID if it is set, so
             that `mlflow run` and the script make one run.
         buffer_metrics: send metrics by the thousand, at most 2 seconds late, instead of one by one.
         """
@@ -247,7 +247,7 @@ class MlflowTracker(RunReader):
         return model_logging.log_model(self._store, run, model, chosen, flavor=flavor, options=options)
 
     def register_model(self, model_uri: str, model_name: str, tags: Mapping[str, Any] | None = None) -> ModelVersion:
-        """Make a version of a registered model, which is made if it is new.
+        """Create a version of a registered model, and the registered model if it is new.
 
         model_uri: `runs:/<run_id>/<name>` or `models:/m-<id>`.
         Raises: NotFoundError: the run has no such model; nothing was registered.
@@ -279,7 +279,7 @@ class MlflowTracker(RunReader):
             _open_runs.set(tuple(other for other in _open_runs.get() if other is not opened))
 
     def _end_failed(self, opened: _OpenRun) -> None:
-        """What failed is what the caller must see, even when MLflow cannot be told."""
+        """The caller must see the original failure, even when MLflow does not answer."""
         try:
             if opened.buffer:
                 opened.buffer.close()
@@ -317,8 +317,8 @@ class MlflowTracker(RunReader):
         target = run_id or self.run_id
         if target is None:
             raise InvalidInputError(
-                "No run is open here. Log inside `with tracker.start_run(...)`, or name the run with run_id=; "
-                "a run that another thread started is named that way."
+                "No run is open here. Log inside `with tracker.start_run(...)`, or give run_id=, for example of a run "
+                "that another thread started."
             )
         return target
 

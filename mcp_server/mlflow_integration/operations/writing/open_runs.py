@@ -9,7 +9,7 @@ from typing import Final
 
 from mcp_server.errors import DeadlineError, IncompleteWriteError, InvalidInputError, MlflowToolError
 from mcp_server.mlflow_integration.entities import Run
-from mcp_server.mlflow_integration.operations.deadlines import reserve_seconds, stop_before_deadline
+from mcp_server.mlflow_integration.operations.deadlines import TIME_IS_UP, reserve_seconds, stop_before_deadline
 from mcp_server.mlflow_integration.operations.run_content import RunContent, batches
 from mcp_server.mlflow_integration.operations.searching.references import References
 from mcp_server.mlflow_integration.operations.writing.run_drafts import need_active, with_parent
@@ -52,7 +52,7 @@ class OpenRuns:
             raise InvalidInputError("There is nothing to log: give params, metrics, tags or datasets.")
         content = replace(content, tags=await with_parent(content.tags, [run], self._references))
         done = 0
-        error: MlflowToolError = DeadlineError("The time for one call is up (MLFLOW_MCP_TIMEOUT_SECONDS).")
+        error: MlflowToolError = DeadlineError(TIME_IS_UP)
         try:
             with stop_before_deadline(reserve_seconds() / 2):
                 if content.datasets:
@@ -68,7 +68,7 @@ class OpenRuns:
             error = raised
         total = len(content.metrics) + len(content.params) + len(content.tags) + len(content.datasets)
         raise IncompleteWriteError(
-            f"Of {total} values {done} were certainly logged to run {run.run_id}, then the write stopped: {error} "
+            f"{done} of {total} values were certainly logged to run {run.run_id}, then the write stopped: {error} "
             "Sending params, tags, datasets and metrics with timestamps again is harmless; metrics without "
             "timestamps could be logged twice."
         ) from error
@@ -90,7 +90,7 @@ def need_open(run: Run) -> None:
     if run.status in ENDED or run.end_time:
         raise InvalidInputError(
             f"Run {run.run_id} has ended, and the promotion policy protects the metrics, params and files of ended "
-            "runs: they are evidence for gates. Nothing was written. log_run records something new as a run of its own."
+            "runs: they are evidence for gates. Nothing was written. log_run records new results as a separate run."
         )
 
 

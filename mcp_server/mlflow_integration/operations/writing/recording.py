@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -22,9 +22,11 @@ from mcp_server.errors import (
     MlflowToolError,
     TrackingServerError,
 )
+from mcp_server.listing import listed
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.entities import Experiment, Run
 from mcp_server.mlflow_integration.operations.deadlines import (
+    TIME_IS_UP,
     despite_cancellation,
     reserve_seconds,
     stop_before_deadline,
@@ -111,7 +113,7 @@ class Recording:
         """
         checked = await check_draft(draft, self._references, self._uploads)
         write = _Write(reserve_seconds())
-        error: MlflowToolError = DeadlineError("The time for one call is up (MLFLOW_MCP_TIMEOUT_SECONDS).")
+        error: MlflowToolError = DeadlineError(TIME_IS_UP)
         try:
             with stop_before_deadline(write.reserve):
                 async with self._locks.alone(checked.key):
@@ -124,7 +126,7 @@ class Recording:
             raise
         if not write.creating and write.run is None:
             raise _before_the_run(error, checked.key)
-        # A mark that the deadline cuts off is seen to in the background; the answer must still get out.
+        # A mark that the deadline cuts off is made in the background; the answer must still get out.
         with stop_before_deadline(write.reserve / 4):
             await self._settle(write, checked)
         if write.outcome == tag_names.COMPLETE and write.run and write.experiment:
@@ -190,7 +192,7 @@ class Recording:
             if chosen.run_id == run.run_id and tag_names.MISSING in chosen.tags:
                 await remove_missing(self._api, run.run_id)
         except TrackingServerError:
-            # Everything is written and acknowledged; a lost answer here would report a failure that is none.
+            # Everything is written and acknowledged; an error about a lost answer here would be wrong.
             return run
         return chosen
 
@@ -268,7 +270,7 @@ def _before_the_run(error: MlflowToolError, key: str) -> MlflowToolError:
 
 
 def _again(key: str) -> str:
-    return f"The same call with idempotency_key='{key}' tries again and never makes a second run."
+    return f"Repeat the call with idempotency_key='{key}' to try again; it never creates a second run."
 
 
 def _incomplete(write: _Write, checked: CheckedDraft, error: MlflowToolError) -> str:
@@ -277,11 +279,6 @@ def _incomplete(write: _Write, checked: CheckedDraft, error: MlflowToolError) ->
     state = "marked FAILED" if write.outcome else "still RUNNING, to be marked FAILED as soon as MLflow answers"
     return (
         f"Run {write.run.run_id} is incomplete and {state}: {error} "
-        f"Written: {_few(write.done) or 'only the run itself'}. Missing: {_few(write.missing or [_BATCH])}. "
+        f"Written: {listed(write.done, 4) or 'only the run itself'}. Missing: {listed(write.missing or [_BATCH], 4)}. "
         f"The same call with idempotency_key='{checked.key}' completes it."
     )
-
-
-def _few(labels: Sequence[str], limit: int = 4) -> str:
-    more = f" and {len(labels) - limit} more" if len(labels) > limit else ""
-    return ", ".join(labels[:limit]) + more

@@ -84,7 +84,7 @@ class RunChanges:
                 done = ", ".join(one.run.run_id for one in changes[:number])
                 raise IncompleteWriteError(
                     f"{number} of {len(changes)} runs were {what} ({done}), then it stopped at run "
-                    f"{change.run.run_id}: {error} The same call again does the rest."
+                    f"{change.run.run_id}: {error} Repeat the call to do the rest."
                 ) from error
 
     async def _apply(self, change: RunChange) -> None:
@@ -116,7 +116,7 @@ def _one_name(name: str, tagged: str) -> str:
         raise InvalidInputError(f"name and the tag {tag_names.RUN_NAME} differ. Give one of them.")
     name = name or tagged
     if len(name) > RUN_NAME_LIMIT:
-        raise InvalidInputError(f"name has {len(name):,} characters; MLflow takes {RUN_NAME_LIMIT}.")
+        raise InvalidInputError(f"name has {len(name):,} characters; MLflow accepts {RUN_NAME_LIMIT}.")
     need_unicode("name", name)
     return name
 

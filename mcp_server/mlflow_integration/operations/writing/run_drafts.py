@@ -47,7 +47,7 @@ class RunDraft:
 
 @dataclass(frozen=True, slots=True)
 class CheckedDraft:
-    """A draft that MLflow will take."""
+    """A draft that MLflow will accept."""
 
     experiment: str
     run_name: str
@@ -68,7 +68,7 @@ async def check_draft(draft: RunDraft, references: References, uploads: Uploads)
     """Raises: InvalidInputError: something in it would be refused by MLflow, contradicts itself, or may not be read."""
     start_time, end_time = _times(draft)
     if len(draft.run_name) > RUN_NAME_LIMIT:
-        raise InvalidInputError(f"run_name has {len(draft.run_name):,} characters; MLflow takes {RUN_NAME_LIMIT}.")
+        raise InvalidInputError(f"run_name has {len(draft.run_name):,} characters; MLflow accepts {RUN_NAME_LIMIT}.")
     need_unicode("run_name", draft.run_name)
     need_unicode("idempotency_key", draft.idempotency_key)
     tags = writable_tags(draft.content.tags, description=draft.description or None)

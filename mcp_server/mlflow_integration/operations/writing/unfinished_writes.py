@@ -33,7 +33,7 @@ LONGEST_WAIT_SECONDS: Final = 60.0
 LOOK_SECONDS: Final = 5.0
 """Longest look: a call with the same key waits for it."""
 LOOK_FOR_SECONDS: Final = 600.0
-"""A request that has not been carried out after this time no longer is."""
+"""A request that was not carried out by then never will be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class _Unfinished:
     next_look: float
     wait: float = FIRST_LOOK_SECONDS
     completed: bool = False
-    """A later call wrote everything; the mark of the earlier one may still arrive and has then to be undone."""
+    """A later call wrote everything; the mark of the earlier one may still arrive and must then be undone."""
 
 
 class UnfinishedWrites:

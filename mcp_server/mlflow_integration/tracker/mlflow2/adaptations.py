@@ -16,7 +16,7 @@ class Adaptation:
     now: str
     """What happens instead."""
     replacement: str
-    """What MLflow 3 wants to see."""
+    """The form that MLflow 3 expects."""
 
 
 TRUSTED_TYPES: Final = Adaptation(

@@ -67,7 +67,7 @@ def adapt_flavor(module: ModuleType) -> None:
 
 
 def adapt_model_class() -> None:
-    """`Model.log` is behind every flavor's `log_model`: names are the same matter for all of them."""
+    """Adapts names of models for all flavors at once: every `log_model` calls `Model.log`."""
     models: Any = import_module("mlflow.models")
     log: Any = models.Model.log.__func__
 
@@ -112,7 +112,7 @@ def _with_renamed_arguments(function: Function) -> Function:
 
 
 def _noting_free_format(log_model: Function) -> Function:
-    """MLflow's `log_model` tells `save_model` its own default, as if the script had chosen it."""
+    """MLflow's `log_model` passes its own default to `save_model`, as if the script had chosen it."""
     signature = inspect.signature(log_model)
 
     @wraps(log_model)

@@ -51,4 +51,4 @@ def _elsewhere(uri: str) -> tuple[str, Adaptation] | None:
         found = stages.in_stages(client, match["name"], [match["stage"]])
         return (f"models:/{match['name']}/{found[0].version}", STAGES) if found else None
     except (MlflowToolError, mlflow.MlflowException):
-        return None  # MLflow's own refusal of the address is what the script must see.
+        return None  # The script must see MLflow's own refusal of the address.
