@@ -21,7 +21,17 @@ sys.path.insert(0, str(ROOT))
 from mcp_server.mlflow_integration.engine import Engine, open_engine  # noqa: E402
 from mcp_server.settings import Settings  # noqa: E402
 from tests.conftest import Agent, connect  # noqa: E402
-from tests.questions import phrasings, store, team, team_mistakes, team_phrasings, test_mistakes  # noqa: E402
+from tests.questions import (  # noqa: E402
+    lab,
+    lab_mistakes,
+    lab_phrasings,
+    phrasings,
+    store,
+    team,
+    team_mistakes,
+    team_phrasings,
+    test_mistakes,
+)
 
 CALLS_AT_MOST = 2
 
@@ -52,6 +62,17 @@ async def of_others(agent: Agent) -> None:
 async def mistakes_of_others(agent: Agent) -> None:
     await team.seed(agent)
     await repaired(agent, "further mistakes", team_mistakes.MISTAKES)
+
+
+async def of_a_lab(agent: Agent) -> None:
+    await lab.seed(agent)
+    questions = [(phrase, list(calls), parts) for phrase, calls, parts in lab_phrasings.PHRASINGS]
+    await answered(agent, "questions beyond MLflow's own search", questions)
+
+
+async def mistakes_of_a_lab(agent: Agent) -> None:
+    await lab.seed(agent)
+    await repaired(agent, "mistakes of other query languages", lab_mistakes.MISTAKES)
 
 
 async def answered(agent: Agent, what: str, questions: list[tuple[str, list[Any], tuple[str, ...]]]) -> None:
@@ -101,7 +122,7 @@ def main() -> None:
     print(f"questions and mistakes of tests/questions on every kind of store; {commit()}")
     for kind in ("mock", "sqlite", "server"):
         print(kind)
-        for part in (ours, our_mistakes, of_others, mistakes_of_others):
+        for part in (ours, our_mistakes, of_others, mistakes_of_others, of_a_lab, mistakes_of_a_lab):
             with opened(kind) as engine:
 
                 async def ask(engine: Engine = engine, part: Any = part) -> None:
