@@ -115,7 +115,7 @@ MISTAKES: list[tuple[str, dict[str, Any], str, str]] = [
     (H, {"runs": "resnet", "metric": "loss"}, RIGHT, "@199"),
     (H, {"runs": "resnet"}, REPAIRED, "metrics"),
     (H, {"runs": "resnet", "metrics": "loss", "max_points": 1}, RIGHT, "@199"),
-    (H, {"runs": "resnet", "metrics": "loss", "start_step": 90, "end_step": 10}, REPAIRED, "beyond"),
+    (H, {"runs": "resnet", "metrics": "loss", "start_step": 90, "end_step": 10}, REPAIRED, "is after end_step"),
     (H, {"runs": "resnet, parent", "metrics": "loss"}, REPAIRED, "search_runs"),
     (K, {"runs": ["resnet"]}, REPAIRED, "2 to 100"),
     (K, {"runs": ["resnet", "resnet"]}, REPAIRED, "2 to 100"),
