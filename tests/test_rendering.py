@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import string
 from collections.abc import Callable
@@ -189,6 +191,59 @@ def test_whatever_an_answer_holds_both_halves_stay_within_the_limit(facts: dict[
     assert len(dumps(structured)) <= ANSWER_LIMIT
 
 
+ROWS = [["x" * 20]] * 200
+
+
+@pytest.mark.parametrize(
+    ("given", "token", "said"),
+    [
+        (Table(["a"], ROWS), "", "Left out to stay below 2,000 characters: {n} of 200 rows. Ask for less at a time."),
+        (
+            Table(["a"], ROWS, hint="Sorted by a.", next_page_token="p", resume="after {}".format),
+            "after {shown}",
+            "Sorted by a. Left out to stay below 2,000 characters: {n} of 200 rows. "
+            "next_page_token continues after the last row shown.",
+        ),
+        (
+            Table(["a"], ROWS, next_page_token="p"),
+            "",
+            "Left out to stay below 2,000 characters: {n} of 200 rows. "
+            "Repeat the call with a smaller max_results to page through all of them.",
+        ),
+    ],
+    ids=["one answer", "a page that goes on", "a page that cannot go on here"],
+)
+def test_rows_that_are_left_out_are_counted_and_the_way_to_them_is_named(given: Table, token: str, said: str):
+    """No token leads past rows that were never shown."""
+    text, structured = answer(given, limit=2_000)
+    shown = len(structured["rows"])
+    assert 1 < shown < 200
+    assert structured["hint"] == said.format(n=200 - shown)
+    assert structured.get("next_page_token", "") == token.format(shown=shown)
+    assert max(len(text), len(dumps(structured))) > 1_000, "no more than needed"
+
+
+def test_what_is_left_out_of_a_record_is_named_by_its_place():
+    """Tables by their facts, mappings inside mappings by both names; of many parts eight."""
+    sizes = {"t": Table([f"c{at}" for at in range(300)], [list(range(300))]), "v": Table(["a"], ROWS)}
+    _, tables = answer(
+        Record({**sizes, "p": {"a": {f"k{at}": at for at in range(400)}}, "url": "u" * 900}), limit=4_000
+    )
+    columns, rows, keys = len(tables["t"]["columns"]), len(tables["v"]["rows"]), len(tables["p"]["a"])
+    assert tables["hint"] == (
+        f"Left out to stay below 4,000 characters: {300 - columns} of 300 columns of t, {200 - rows} of 200 rows of v, "
+        f"{400 - keys} of 400 p.a. Ask for less at a time."
+    )
+    assert tables["url"] == "u" * 900
+    for parts, more in ((8, ". Ask"), (10, " and 2 more parts. Ask")):
+        _, lists = answer(Record({f"f{at}": [f"i{n}" for n in range(60)] for at in range(parts)}), limit=2_000)
+        assert lists["hint"].count(" of 60 f") == 8
+        assert more in lists["hint"]
+    paged = Record({"versions": Table(["a"], ROWS), "other": 1}, resume="after {}".format, paged="versions")
+    _, page = answer(paged, limit=2_000)
+    assert page["next_page_token"] == f"after {len(page['versions']['rows'])}"
+
+
 def test_points_of_a_curve_are_never_cut_apart_from_their_steps():
     """Whole curves go."""
     _, structured = answer(BIG["curves"]())
@@ -248,6 +303,44 @@ def test_a_token_is_refused_with_other_arguments_and_when_it_is_made_up():
     for wrong in ("p1.", "p1.zzz", "p1.e30", "p1." + "A" * 9_000, "p1.WyIiLC0xLDEsIngiLDBd", "p1.\ud800"):
         with pytest.raises(InvalidInputError, match="page_token"):
             Cursor.read(wrong, "filter a")
+
+
+def test_a_token_of_mlflow_itself_is_passed_on_and_the_time_is_kept():
+    """A page that was shown whole continues with a page of any size."""
+    theirs = Cursor.read(" abc= ", "q", time=5)
+    assert (theirs.page_token, theirs.offset, theirs.time, theirs.request_size(7)) == ("abc=", 0, 5, 7)
+    with pytest.raises(InvalidInputError, match="page_token"):
+        Cursor.read("äbc", "q")
+    window = Cursor.read("", "q", time=17).window(["a", "b", "c"], "next", 2)
+    assert window.items == ("a", "b")
+    half = Cursor.read(window.next_page_token, "q", time=99)
+    assert (half.page_token, half.offset, half.request_size(50), half.time) == ("", 2, 2, 17)
+    rest = half.window(["a", "b", "c"], "next", 2)
+    assert rest.items == ("c",)
+    following = Cursor.read(rest.next_page_token, "q")
+    assert (following.page_token, following.offset, following.request_size(50)) == ("next", 0, 50)
+    assert half.window(["a", "b", "c"], "", 2).next_page_token == ""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ["", 3, 2, "q", 0],
+        ["", -1, 2, "q", 0],
+        ["", 1, 50_001, "q", 0],
+        ["", 1, 2, "q", -1],
+        ["", 1, 2, "q", 2**53],
+        ["", 1.0, 2, "q", 0],
+        ["", 1, 2, "q"],
+        [1, 1, 2, "q", 0],
+        {"": 1},
+    ],
+)
+def test_a_token_that_was_changed_is_refused(content: Any):
+    """More rows shown than the page has, a page that no call asks for, a time that no clock shows."""
+    token = "p1." + base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
+    with pytest.raises(InvalidInputError, match="page_token is not one of this server's"):
+        Cursor.read(token, "q")
 
 
 def test_a_record_whose_facts_are_called_columns_and_rows_is_no_table():
