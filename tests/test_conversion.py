@@ -136,7 +136,7 @@ def test_every_field_of_models_and_versions_is_read():
         "m-1", "model", "7", "r1", "s3://m", "READY", 5, {"lr": "0.1"}, TAGS_READ, {"loss": 0.5}
     )
     assert conversion.model_version_of(VERSION) == VERSION_READ
-    with pytest.raises(TrackingServerError, match="'version' is no whole number"):
+    with pytest.raises(TrackingServerError, match="field 'version'"):
         conversion.model_version_of({**VERSION, "version": "latest"})
     registered = {
         "name": "churn",
@@ -176,7 +176,7 @@ def test_a_metric_is_a_number_or_what_stands_for_one(sent: Any, read: float):
 
 @pytest.mark.parametrize("sent", [None, True, [], {}, "many", 10**400])
 def test_what_is_no_number_is_no_metric(sent: Any):
-    with pytest.raises(TrackingServerError, match="field 'value' is no number"):
+    with pytest.raises(TrackingServerError, match="field 'value' is"):
         fields.metric_value({"value": sent})
 
 
@@ -191,7 +191,7 @@ def test_a_whole_number_has_64_bits(sent: Any, read: int):
 
 @pytest.mark.parametrize("sent", [True, 0.5, math.inf, "x", [], 2**63, -(2**63) - 1, str(2**63), 2.0**63, "9" * 5_000])
 def test_what_is_no_whole_number_of_64_bits_is_refused(sent: Any):
-    with pytest.raises(TrackingServerError, match=r"field 'n' is (no|not a) whole number"):
+    with pytest.raises(TrackingServerError, match=r"field 'n' is"):
         fields.whole({"n": sent}, "n")
 
 
@@ -234,22 +234,32 @@ def failure(status: int, body: dict[str, Any] | bytes) -> Exception:
         (400, {"error_code": "FEATURE_DISABLED", "message": "Off"}, UnsupportedError, "Off"),
         (404, {"error_code": "ENDPOINT_NOT_FOUND", "message": "None"}, UnsupportedError, "None"),
         (501, {"error_code": "NOT_IMPLEMENTED", "message": "None"}, UnsupportedError, "None"),
-        (401, b"", PermissionDeniedError, "wants credentials, or other ones"),
+        (401, b"", PermissionDeniedError, "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"),
         (403, {"error_code": "PERMISSION_DENIED"}, PermissionDeniedError, "or this user may not see or change it"),
-        (403, {"message": "You are not authenticated"}, PermissionDeniedError, "wants credentials, or other ones"),
+        (
+            403,
+            {"message": "You are not authenticated"},
+            PermissionDeniedError,
+            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
+        ),
         (403, b"Invalid Host header", PermissionDeniedError, '--allowed-hosts "mlflow:5000,localhost:*"'),
         (400, b"Client sent an HTTP request to an HTTPS server", UnreachableError, "TRACKING_URI to https://mlflow"),
         (404, b"<html>", UnsupportedError, "does not know this request"),
         (500, {"message": "Column-expression-level unary distinct() x"}, UnsupportedError, "cannot sample curves"),
-        (500, b"oops", TrackingServerError, "status 500. The log of that server says more."),
-        (500, b"[1]", TrackingServerError, "status 500. The log"),
+        (500, b"oops", TrackingServerError, "status 500. See the log"),
+        (500, b"[1]", TrackingServerError, "status 500. See the log"),
         (500, {"message": "database is locked"}, TrackingServerError, "is busy: others hold its lock"),
         (503, b"", TrackingServerError, "status 503. Try again in a moment."),
         (429, {"message": "Slow"}, TrackingServerError, "status 429 (Slow). Try again in a moment."),
         (400, {"error_code": "REQUEST_LIMIT_EXCEEDED"}, TrackingServerError, "status 400. Try again in a moment."),
         (400, {"error_code": "BAD_REQUEST", "message": "OperationalError x"}, TrackingServerError, "status 400"),
         (400, {"error_code": "BAD_REQUEST", "message": "Invalid path: /x"}, InvalidInputError, "out of the artifacts"),
-        (400, {"error_code": "BAD_REQUEST", "message": "Page token?"}, InvalidInputError, "not one that MLflow gave"),
+        (
+            400,
+            {"error_code": "BAD_REQUEST", "message": "Page token?"},
+            InvalidInputError,
+            "Pass next_page_token of the previous page",
+        ),
     ],
 )
 def test_each_failure_has_its_kind_and_its_sentence(
