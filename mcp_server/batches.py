@@ -6,11 +6,12 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, cast
 
+import anyio
 from mcp.shared.message import SessionMessage
 from mcp.types import INVALID_REQUEST, JSONRPCError, JSONRPCResponse
 from pydantic import RootModel
 
-from mcp_server.stdin_lines import Id, Refusal, refusal_of
+from mcp_server.stdin_lines import Id, Refusal, id_in, refusal_of
 
 REVISION: Final = "2025-03-26"
 
@@ -40,10 +41,24 @@ class Batches:
     def __init__(self, sending: Sending) -> None:
         self._sending = sending
         self._batch_by_id: dict[Id, _Batch] = {}
+        self._unanswered: set[Id] = set()
+        self._is_answered = anyio.Event()
         self.served = False
         """Whether the negotiated revision has batches."""
 
     async def send(self, item: SessionMessage, /) -> None:
+        answer = item.message
+        await self._send(item)
+        if isinstance(answer, JSONRPCResponse | JSONRPCError):
+            self._settle(answer.id)
+
+    async def all_answered(self) -> None:
+        """Waits until no request is left that was passed on and not answered."""
+        while self._unanswered:
+            self._is_answered = anyio.Event()
+            await self._is_answered.wait()
+
+    async def _send(self, item: SessionMessage) -> None:
         answer = item.message
         if isinstance(answer, JSONRPCResponse) and "protocolVersion" in answer.result:
             self.served = answer.result["protocolVersion"] == REVISION
@@ -70,12 +85,22 @@ class Batches:
 
     async def passed(self, line: bytes) -> None:
         """Notes what a message to the server changes: a request that is cancelled is never answered."""
-        if self._batch_by_id and b"cancelled" in line:
+        if b'"method"' in line and (request := id_in(line)) is not None:
+            self._unanswered.add(request)
+        if (self._unanswered or self._batch_by_id) and b"cancelled" in line:
             message: dict[str, Any] = json.loads(line)
             params: dict[str, Any] = message.get("params") or {}
             identifier = params.get("requestId") if message.get("method") == _CANCELLED else None
-            if isinstance(identifier, str | int) and (batch := self._batch_by_id.pop(identifier, None)):
+            if not isinstance(identifier, str | int):
+                return
+            self._settle(identifier)
+            if batch := self._batch_by_id.pop(identifier, None):
                 await self._done(batch, identifier)
+
+    def _settle(self, identifier: Id) -> None:
+        self._unanswered.discard(identifier)
+        if not self._unanswered:
+            self._is_answered.set()
 
     def _unfit(self, message: dict[str, Any]) -> Refusal | None:
         if message.get("method") == "initialize":

@@ -32,6 +32,8 @@ LINE_LIMIT: Final = 16 * 2**20
 """Bytes of one message, enough for a run with many inline artifacts; only the start of a longer one is kept."""
 ID_SEARCH: Final = 65_536
 """Bytes at the start of an unreadable line that are searched for its id."""
+LAST_ANSWERS_SECONDS: Final = 1.5
+"""How long the last requests may take once stdin has ended; client libraries end the process after 2 seconds."""
 _CHUNK: Final = 65_536
 
 Id = str | int | None
@@ -77,6 +79,9 @@ class StdinLines:
             logger.warning("A message of the host was refused (%s): %s", refusal.message, start)
             for reply in refusal.replies():
                 await self.replies.send(SessionMessage(reply))
+        # The SDK cancels what is running as soon as this ends; `printf ... | mcp-server-mlflow` reads the answers.
+        with anyio.move_on_after(LAST_ANSWERS_SECONDS):
+            await self.batches.all_answered()
 
     async def _lines(self) -> AsyncIterator[tuple[bytes, bool]]:
         """Each line, and whether it is complete; only the start of a line that is too long.

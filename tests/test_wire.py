@@ -14,6 +14,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
 from mcp.types import JSONRPCResponse
 
+from mcp_server import stdin_lines
 from mcp_server.batches import Batches
 from mcp_server.mlflow_integration.engine import Engine, open_engine
 from mcp_server.server import build_server
@@ -116,8 +117,20 @@ def test_every_refused_line_is_answered_and_the_server_goes_on():
     assert "Traceback" not in errors
 
 
-async def test_a_line_that_is_too_long_is_skipped_without_being_kept():
+def test_the_last_requests_are_answered_when_stdin_ends_after_them():
+    """As with a shell's pipe, or with subprocess.run; also without a line break at the end."""
+    initialize = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    requests = [("initialize", initialize), ("ping", {}), ("tools/list", {}), ("tools/call", {"name": "no_such"})]
+    sent = [{"jsonrpc": "2.0", "id": i, "method": method, "params": p} for i, (method, p) in enumerate(requests)]
+    with hosted("--tracking-uri", f"http://127.0.0.1:{free_port()}") as host:
+        answers, errors = host.process.communicate("\n".join(map(json.dumps, sent)))
+    assert sorted(json.loads(line)["id"] for line in answers.splitlines()) == [0, 1, 2, 3]
+    assert errors == ""
+
+
+async def test_a_line_that_is_too_long_is_skipped_without_being_kept(monkeypatch: pytest.MonkeyPatch):
     """Of a line without end only the start is read for its id; the next line is served."""
+    monkeypatch.setattr(stdin_lines, "LAST_ANSWERS_SECONDS", 0)  # Nothing answers here.
     reading, writing = os.pipe()
     lines = StdinLines(reading, limit=100_000)
     sent: list[Any] = []
