@@ -52,7 +52,7 @@ def test_what_mlflow_takes_is_sent_in_its_form(given: str, sent: str):
     [
         ("acc > 0.9", "metrics.acc, params.acc or tags.acc"),
         ("metrics.acc >> 0.9", '"metrics.acc >> 0.9". Form:'),
-        ("metrics.acc > high", "metrics.acc > 'high'"),
+        ("metrics.acc > high", "metrics.acc > 0.9"),
         ("metrics.acc > 'high'", "Metrics are numbers"),
         ("metrics.a > 1 and score.b > 2 and metrics.c > 3", '"score.b > 2"'),
         ("tags.x = 1", "tags.x = '1'"),

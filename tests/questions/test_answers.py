@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.engine import Engine, engine_over, open_engine
 from mcp_server.rendering import ANSWER_LIMIT, dumps
 from mcp_server.settings import Settings
@@ -314,3 +316,42 @@ async def test_every_row_of_a_tracking_server_is_reached_once(engine: Engine, na
         found = await pages(agent, "list_artifacts", "path", run=first["run_id"], max_results=3)
     assert [path for page in found for path in page] == [f"f{at:02}.txt" for at in range(7)]
     assert len(found) == 3
+
+
+async def test_runs_are_found_by_encoded_links_comparison_links_and_dashed_ids(mock_engine: Engine):
+    """As browsers and other programs write them."""
+    async with connect(mock_engine) as agent:
+        one = (await agent.ask("log_run", experiment="links", run_name="one", metrics={"acc": 0.8}))["run_id"]
+        two = (await agent.ask("log_run", experiment="links", run_name="two", metrics={"acc": 0.9}))["run_id"]
+        dashed = "-".join((one[:8], one[8:12], one[12:16], one[16:20], one[20:]))
+        encoded = quote(f"http://localhost:5000/#/experiments/1/runs/{one}", safe="")
+        for reference in (dashed, dashed.upper(), encoded):
+            assert (await agent.ask("get_run", run=reference))["run_id"] == one
+        link = f"http://localhost:5000/#/compare-runs?runs=[%22{one}%22,%22{two}%22]&experiments=[%221%22]"
+        compared = await agent.ask("compare_runs", runs=[link])
+        assert [row[0] for row in compared["runs"]["rows"]] == [one, two]
+
+
+async def test_children_of_a_purged_parent_are_found_by_its_id(mock_engine: Engine):
+    """The parent is gone; the tag of its children still has its id."""
+    gone = "0" * 32
+    async with connect(mock_engine) as agent:
+        child = await agent.ask("log_run", experiment="orphans", run_name="child")
+        await mock_engine.api.log_batch(child["run_id"], [], [], [{"key": tag_names.PARENT_RUN, "value": gone}])
+        found = await agent.ask("search_runs", filter_string=f"parent = '{gone}'")
+        assert [row[0] for row in found["rows"]] == [child["run_id"]]
+
+
+async def test_runs_are_found_by_the_beginning_of_a_commit_and_by_their_notes(mock_engine: Engine):
+    """Git shows seven digits, MLflow keeps forty."""
+    async with connect(mock_engine) as agent:
+        for name, commit in (("old", "a1b2c3d4" * 5), ("new", "ffeeddcc" * 5)):
+            tags = {tag_names.GIT_COMMIT: commit}
+            await agent.ask("log_run", experiment="commits", run_name=name, tags=tags, description=f"the {name} way")
+        for clause, names in (
+            ("git_commit = 'A1B2C3D'", ["old"]),
+            ("git_commit != 'a1b2c3d'", ["new"]),
+            ("description LIKE '%new%'", ["new"]),
+        ):
+            found = await agent.rows("search_runs", experiments=["commits"], filter_string=clause)
+            assert [row["run_name"] for row in found] == names, clause

@@ -30,7 +30,7 @@ _TAG_OF: Final = {
 }
 """Attributes of a run that MLflow keeps as tags; its own user_id is empty for runs that come over REST."""
 _SAME_ATTRIBUTE: Final = {
-    "name": "run_name",
+    **dict.fromkeys(("name", "run name"), "run_name"),
     "id": "run_id",
     "state": "status",
     **dict.fromkeys(("created", "created_at", "creation_time", "started", "started_at"), "start_time"),
@@ -254,7 +254,9 @@ class _FilterReader(Reader):
             bare = self.take(_BARE_VALUE)
             if bare is None:
                 raise self.wrong("")
-            if entity != "metrics" or bare[0].lower() not in _NOT_FINITE:
+            if entity == "metrics" and bare[0].lower() not in _NOT_FINITE:
+                raise self.wrong(f"A metric is compared with a number: {entity}.{key_text(key)} {comparator} 0.9")
+            if entity != "metrics":
                 name = f"{entity}.{key_text(key)}"
                 raise self.wrong(f"Text values need quotes: {name} {comparator} '{shown(bare[0])}'")
             text = bare[0]

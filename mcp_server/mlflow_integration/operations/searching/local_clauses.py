@@ -29,6 +29,7 @@ _TEXT_SIGNS: Final = ("=", "!=", "LIKE", "ILIKE")
 _NULL_SIGNS: Final = ("IS NULL", "IS NOT NULL")
 _LIST_SIGNS: Final = ("IN", "NOT IN")
 _TIMES: Final = ("start_time", "end_time")
+_TEXT_ATTRIBUTES: Final = ("run_id", "run_name", "status", "artifact_uri")
 _LIST_ITEM: Final = re.compile(r"""\s*(?:'((?:[^']|'')*)'|"((?:[^"]|"")*)"|([^\s,()'"]+))\s*(?:,|$)""")
 _SPAN: Final = re.compile(
     r"\s*(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?:(?P<unit>ms|s|sec|m|min|h|hr|hour|d|day)s?)(?![a-z])"
@@ -119,6 +120,9 @@ def _attribute(clause: Clause, sign: str, value: str) -> LocalClause | None:
                 f"{key} > '2026-11-20'."
             )
         return None
+    if key not in _TEXT_ATTRIBUTES:
+        known = (*_TEXT_ATTRIBUTES, *_TIMES, DURATION, "experiment", "user", "git_commit", "parent")
+        raise InvalidInputError(f"A run has no attribute '{shown(key)}'. It has {', '.join(known)}.")
     if key == "run_id" and sign in _LIST_SIGNS:
         return None
     return _text_clause(clause, sign, value, lambda run: getattr(run, key, "") or None)

@@ -35,6 +35,7 @@ STATUSES: Final = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 _TIMES: Final = ("start_time", "end_time")
 _CONDITION: Final = re.compile(r"(?P<sign>[<>=!]+|(?:NOT )?(?:IN|I?LIKE))\s*(?P<value>.+)", re.DOTALL)
 _AFTER_DAY: Final = re.compile(r"> ['\"]\d{4}[-/]\d\d[-/]\d\d['\"]")
+_RUN_ID: Final = re.compile(r"[0-9a-f]{32}")
 _SHORT_HASH: Final = re.compile(r"[0-9a-fA-F]{4,39}")
 """The beginning of a git commit, as git itself shows it; MLflow keeps 40 digits."""
 
@@ -234,7 +235,9 @@ async def _readable(clause: Clause, references: References, now_ms: int) -> tupl
         return (clause,)
     sign, value = match["sign"], match["value"]
     text = value[1:-1] if value[:1] in ("'", '"') else ""
-    if clause.entity == "tags" and clause.key == tag_names.PARENT_RUN and sign in ("=", "!=") and text:
+    if clause.entity == "tags" and clause.key == tag_names.PARENT_RUN and sign in ("=", "!="):
+        if not text or _RUN_ID.fullmatch(text):
+            return (clause,)  # Children outlive a parent that MLflow has purged.
         parent = await references.run(text)
         return (replace(clause, condition=f"{sign} {quoted(parent.run_id)}"),)
     if clause.entity == "tags" and clause.key == tag_names.GIT_COMMIT and _SHORT_HASH.fullmatch(text):
@@ -245,12 +248,24 @@ async def _readable(clause: Clause, references: References, now_ms: int) -> tupl
     if clause.key == "status":
         return _status_clauses(clause, sign, value.upper())
     if clause.key in _TIMES and text:
+        if sign == "=":
+            return _on_day(clause, text, now_ms)
         end = sign in ("<=", ">")
         moment = milliseconds(text, now_ms, argument=f"{clause.key} in filter_string", end=end)
         return (replace(clause, condition=f"{sign} {moment}"),)
     if clause.key in _TIMES and re.fullmatch(r"\d{10}", value):
         return (replace(clause, condition=f"{sign} {value}000"),)  # Seconds; as milliseconds they were January 1970.
     return (clause,)
+
+
+def _on_day(clause: Clause, text: str, now_ms: int) -> tuple[Clause, ...]:
+    """A time that equals a day or month lies in it."""
+    argument = f"{clause.key} in filter_string"
+    first = milliseconds(text, now_ms, argument=argument)
+    last = milliseconds(text, now_ms, argument=argument, end=True)
+    if first == last:
+        return (replace(clause, condition=f"= {first}"),)
+    return (replace(clause, condition=f">= {first}"), replace(clause, condition=f"<= {last}"))
 
 
 def _status_clauses(clause: Clause, sign: str, value: str) -> tuple[Clause, ...]:
