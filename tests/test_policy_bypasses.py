@@ -12,6 +12,7 @@ from mcp.types import ElicitResult
 
 from mcp_server.mlflow_integration.engine import Engine
 from mcp_server.mlflow_integration.operations.models.promotion_history import Pointer
+from mcp_server.names import find_name, matches, same_name
 from tests.conftest import Agent, connect
 from tests.registry_world import logged_run, registered
 
@@ -32,6 +33,38 @@ policies:
     alias: production
     confirm: always
 """.replace("gates: metrics.accuracy > prod", "gates: [metrics.accuracy > prod]")
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("Churn", "churn"),
+        ("café", "cafe\u0301"),
+        ("café", "cafe"),
+        ("\uff23hurn", "churn"),
+        ("chu\u200brn", "churn"),
+        (" churn\t", "churn"),
+        ("straße", "STRASSE"),
+        ("Ærø", "aero"),
+        ("Łódź", "lodz"),
+        ("İstanbul", "istanbul"),
+        ("ı", "i"),
+    ],
+)
+def test_names_that_some_store_takes_for_one_are_one_name(name: str, other: str):
+    """Case, accents, invisible characters, outer spaces, and letters that MySQL writes with others."""
+    assert same_name(name, other)
+    assert matches(f"team/{name.strip()}", f"TEAM/{other.strip()}")
+    assert matches(f"team/{name}", "team/*")
+    assert find_name(name, ["x", other]) == other
+    assert find_name(name, [other, name]) == name, "the exact one comes first"
+
+
+@pytest.mark.parametrize(("name", "other"), [("churn", "churn2"), ("a b", "ab"), ("a-b", "a_b"), ("", "a")])
+def test_other_names_stay_apart(name: str, other: str):
+    assert not same_name(name, other)
+    assert find_name(name, [other]) == ""
+
 
 CHAMPION = Pointer(alias="champion")
 PRODUCTION = Pointer(stage="Production")

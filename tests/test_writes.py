@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -490,6 +491,23 @@ async def test_runs_are_found_by_names_that_no_filter_can_quote_or_of_other_case
         ambiguous = await agent.refusal("get_run", run="sweep")
     assert ids["SWEEP"] in ambiguous
     assert ids["Sweep"] in ambiguous
+
+
+async def test_an_ambiguous_name_or_prefix_lists_five_of_the_runs_and_says_that_there_are_more(mock_engine: Engine):
+    """With what tells them apart; each id that is listed leads to its run."""
+    async with connect(mock_engine) as agent:
+        ids = {(await agent.ask("log_run", experiment="churn", run_name="same"))["run_id"] for _ in range(6)}
+        many = await agent.refusal("get_run", run="same")
+        listed = re.findall(r"([0-9a-f]{32}) \(same, churn, FINISHED, \d{4}-\d\d-\d\d \d\d:\d\d\)", many)
+        assert (len(listed), len(set(listed) & ids)) == (5, 5)
+        assert many.startswith("'same' matches several runs: ")
+        assert many.endswith(" and more. Give the id of one.")
+        for run in listed[1:]:
+            assert (await agent.ask("get_run", run=run))["run_id"] == run
+            await agent.ask("update_run", runs=run, name=f"other {run}")
+        two = await agent.refusal("get_run", run="same")
+    assert len(re.findall(r"[0-9a-f]{32} \(", two)) == 2
+    assert two.endswith("). Give the id of one.")
 
 
 async def test_runs_with_nanosecond_times_are_listed_when_their_name_is_ambiguous(mock_engine: Engine):
