@@ -119,6 +119,23 @@ async def test_a_request_that_may_be_repeated_is_tried_again(
         assert (await agent.ask("get_run", run=run_id))["tags"]["team"] == "vision"
 
 
+async def test_a_request_that_waited_long_for_a_busy_store_is_not_repeated(
+    engine: Engine, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A second wait would outlast the call; here every wait counts as long."""
+    monkeypatch.setattr(in_process, "PATIENCE_SECONDS", -1.0)
+    async with connect(engine, closes=False) as agent:
+        run_id = await started(agent)
+        (transport,) = engine.transports
+        assert isinstance(transport, InProcessTransport)
+        with locked(path) as release:
+            statuses = after_the_first_reply(transport, release)
+            body = {"run_id": run_id, "key": "team", "value": "vision"}
+            reply = await transport.request("POST", "/api/2.0/mlflow/runs/set-tag", json=body, idempotent=True)
+    assert statuses == [reply.status]
+    assert reply.status >= 400
+
+
 @pytest.mark.parametrize("tool", WRITES)
 @pytest.mark.parametrize("trouble", ["locked", "exhausted"])
 async def test_a_store_that_stays_busy_is_a_sentence(

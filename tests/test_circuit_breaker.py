@@ -90,6 +90,7 @@ async def test_a_hanging_server_is_found_by_the_calls_that_were_given_up(monkeyp
                     await ask(carrier)
                 except UnreachableError as error:
                     assert error.carried_out is False
+                    assert str(error).startswith("It did not answer within the time a call may take. 3 calls in a row")
                     outcomes.append("refused")
                     return
             outcomes.append("waited")
@@ -98,6 +99,32 @@ async def test_a_hanging_server_is_found_by_the_calls_that_were_given_up(monkeyp
             for _ in range(20):
                 group.start_soon(one)
     assert outcomes.count("refused") == 19 and outcomes.count("waited") == 1
+
+
+async def test_while_one_call_tries_a_server_that_answers_no_probe_the_others_are_refused(
+    no_pause: None, monkeypatch: pytest.MonkeyPatch
+):
+    """When it has been given up, the next one may try."""
+    monkeypatch.setattr(http_transport, "HANG_SECONDS", 0)
+    monkeypatch.setattr(circuit_breaker, "PROBE_SECONDS", 0.05)
+    async with serving(hang) as server, connected(server.url) as carrier:
+
+        async def trying(already: int) -> asyncio.Future[int]:
+            call = asyncio.ensure_future(ask(carrier))
+            with anyio.fail_after(30):
+                while [asked.target for asked in server.asked].count(PATH) <= already:
+                    await anyio.lowlevel.checkpoint()
+            return call
+
+        for already in range(FAILURES):
+            (await trying(already)).cancel()
+            await anyio.lowlevel.checkpoint()
+        first = await trying(FAILURES)
+        with anyio.fail_after(30), pytest.raises(UnreachableError):
+            await ask(carrier)
+        first.cancel()
+        await anyio.lowlevel.checkpoint()
+        (await trying(FAILURES + 1)).cancel()
 
 
 async def test_a_server_too_slow_for_the_probe_is_still_used(no_pause: None, monkeypatch: pytest.MonkeyPatch):

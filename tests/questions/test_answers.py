@@ -11,6 +11,7 @@ import pytest
 
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.engine import Engine, engine_over, open_engine
+from mcp_server.mlflow_integration.operations.searching.why_empty import NO_REASON
 from mcp_server.rendering import ANSWER_LIMIT, dumps
 from mcp_server.settings import Settings
 from tests.conftest import Agent, connect
@@ -158,6 +159,22 @@ async def test_why_nothing_was_found_in_odd_places(mock_engine: Engine):
             "There is no run in experiment 'gone'. "
             "The experiment is deleted; update_experiment with restore=true restores it."
         )
+
+
+async def test_what_was_not_found_out_in_time_is_said(mock_engine: Engine, monkeypatch: pytest.MonkeyPatch):
+    """The answer itself does not wait: why nothing was found, and what belongs to a run."""
+    operations = "mcp_server.mlflow_integration.operations"
+    async with connect(mock_engine) as agent:
+        run = await agent.ask("log_run", experiment="churn", run_name="one", metrics={"accuracy": 0.5})
+        before = await agent.ask("get_run", run=run["run_id"])
+        monkeypatch.setattr(f"{operations}.searching.why_empty._SECONDS", 0.0)
+        monkeypatch.setattr(f"{operations}.run_surroundings._SECONDS", 0.0)
+        nothing = await agent.ask("search_runs", experiments=["churn"], filter_string="metrics.accuracy > 2")
+        alone = await agent.ask("get_run", run=run["run_id"])
+    assert nothing["hint"] == NO_REASON
+    assert "Could not be read in time: children, registered_versions." in alone["hint"]
+    assert "in time" not in before.get("hint", "")
+    assert alone["metrics"] == before["metrics"]
 
 
 async def test_a_prefix_is_accepted_when_it_is_unique_and_long_enough(engine: Engine, name: Name):
