@@ -236,10 +236,10 @@ def main() -> None:
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
         words = (
             f"Measured with `benchmarks/server_versions.py` at commit {commit.stdout.strip()}. "
-            "Each version is\ninstalled with `setuptools<80` and `sqlalchemy<2.1`, which those before 3.11 need. "
-            "MLflow 2 with `--static-prefix`\nhas its API at the root and its pages below the prefix, and may be given "
-            "at either address. Nothing at the root names\nthe prefix: usual ones are tried, and "
-            "`MLFLOW_MCP_UI_URL` gives another. MLflow 3 answers only below its prefix."
+            "Each version is\ninstalled with `setuptools<80` and `sqlalchemy<2.1`, which versions before 3.11 need. "
+            "MLflow 2 with `--static-prefix`\nhas its API at the root and its pages below the prefix, and can be given "
+            "at either address. Nothing at the root reveals\nthe prefix: common ones are tried, and "
+            "`MLFLOW_MCP_UI_URL` sets another. MLflow 3 answers only below its prefix."
         )
         write_part("servers", f"{words}\n\n{table(found)}\n")
 

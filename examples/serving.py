@@ -22,7 +22,7 @@ FLOWERS = {
 
 
 def predictions(address: str) -> list[int]:
-    """What the model says to two flowers."""
+    """The model's predictions for two flowers."""
     body = json.dumps({"dataframe_split": FLOWERS}).encode()
     request = Request(f"{address}/invocations", data=body, headers={"Content-Type": "application/json"})
     with urlopen(request, timeout=30) as answer:

@@ -2,8 +2,8 @@
 
     python examples/sweep.py [--experiment sweep] [--trials 8]
 
-The objective has the form that Hyperopt and Optuna want: give it to `fmin` or `study.optimize` instead of the loop.
-Needs nothing beside mcp-server-mlflow; mlflow brings numpy and pandas.
+Instead of the loop, Hyperopt's `fmin` or Optuna's `study.optimize` can call the objective.
+Needs only mcp-server-mlflow; mlflow installs numpy and pandas.
 """
 
 # ruff: noqa: T201 - it prints for a person

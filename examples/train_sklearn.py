@@ -2,8 +2,8 @@
 
     python examples/train_sklearn.py [--experiment iris] [--depth 3]
 
-It writes to the MLflow that the MCP server finds in the same folder, so an agent sees the run while it goes on.
-Needs scikit-learn and matplotlib beside mcp-server-mlflow; MLFLOW_MOCK_MODE=true tries it without leaving a trace.
+It writes to the MLflow that the MCP server finds in the same folder, so an agent sees the run while it is going on.
+Needs scikit-learn and matplotlib in addition to mcp-server-mlflow; MLFLOW_MOCK_MODE=true leaves no trace.
 """
 
 # ruff: noqa: T201 - it prints for a person

@@ -33,7 +33,7 @@ in the working folder, or if there is none, a private store in your user data fo
 
 _COMMANDS = {
     "serve": "Serve MCP on stdin and stdout. This is the default.",
-    "check": "Show which MLflow is used, why, whether it answers, and what it holds.",
+    "check": "Show which MLflow is used, why, whether it answers, and what it contains.",
     "demo": "Train three models and watch an agent search, compare, register and promote them, "
     "in a fresh store unless --tracking-uri is given.",
     "run": "Run a Python script that was written for MLflow 2: run train.py [arguments].",

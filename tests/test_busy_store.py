@@ -1,4 +1,4 @@
-"""A database that others hold, and a pool without a connection: tried again, and told in a sentence if it stays."""
+"""A locked database, and a pool without a free connection: retried, and reported in a sentence if it stays so."""
 
 from __future__ import annotations
 

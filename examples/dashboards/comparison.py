@@ -16,7 +16,7 @@ def _():
 
 @app.cell
 def _(get_mlflow_tracker, mo):
-    # A choice of what is there: a tracker of any other name would make an experiment.
+    # Only experiments that exist: a tracker with another name would create one.
     names = [one.name for one in get_mlflow_tracker().client.search_experiments(order_by=["last_update_time DESC"])]
     experiment_name = mo.ui.dropdown(names, value=names[0], label="Experiment:")
     return (experiment_name,)

@@ -16,7 +16,7 @@ def _():
 
 @app.cell
 def _(get_mlflow_tracker, mo):
-    # A choice of what is there: a tracker of any other name would make an experiment.
+    # Only experiments that exist: a tracker with another name would create one.
     names = [one.name for one in get_mlflow_tracker().client.search_experiments(order_by=["last_update_time DESC"])]
     experiment_name = mo.ui.dropdown(names, value=names[0], label="Experiment:")
     return (experiment_name,)
@@ -31,7 +31,7 @@ def _(experiment_name, get_mlflow_tracker):
 
 @app.cell
 def _(mo, runs):
-    # The label is for people, the value is the id: nothing has to be read back out of a text.
+    # The label is for people, the value is the id, so no label has to be parsed.
     options = {f"{run['run_id'][:8]} {run['run_name']}": run["run_id"] for run in runs}
     selected_run = mo.ui.dropdown(options, value=next(iter(options), None), label="Run:")
     return (selected_run,)

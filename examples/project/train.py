@@ -1,9 +1,9 @@
-"""Train a forest inside an MLflow project: one run, the one that `mlflow run` makes.
+"""Train a forest inside an MLflow project: one run, the one that `mlflow run` creates.
 
     cd examples/project
     mlflow run . --env-manager local -P max_depth=3 --experiment-name iris
 
-`python train.py 100 10` works as well. Needs scikit-learn beside mcp-server-mlflow.
+`python train.py 100 10` works as well. Needs scikit-learn in addition to mcp-server-mlflow.
 """
 
 # ruff: noqa: T201 - it prints for a person

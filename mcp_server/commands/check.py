@@ -1,4 +1,4 @@
-"""The `check` command: which MLflow, why, whether it answers, what it holds; for a person, in words."""
+"""The `check` command: which MLflow, why, whether it answers and what it contains, in sentences for a person."""
 
 from __future__ import annotations
 

@@ -23,13 +23,13 @@ _INTRODUCTION: Final = """\
 # The guides, block by block
 
 The five guides that this Python API was made for are in [tests/guides/texts](../tests/guides/texts). Each of their
-{count} code blocks was run from its own text, and this page is made from what happened: `python -m
+{count} code blocks was run from its own text, and this page is generated from the results: `python -m
 tests.guides.measure` and `python -m tests.guides.measure_shell` run all of them, `python -m tests.guides.page` writes
 this page. A block whose text changes has no outcome until it is run again.
 
 A Python block runs as `python block.py` in a new interpreter and an empty folder: what it is given, its text, and a
-check of what it did. Where it has several settings, the first is run that way, and the others in a process forked from
-one that has imported MLflow. With `compat` the import on top and `mcp-server-mlflow run block.py` both have to work,
+check of what it did. If it has several settings, the first is run that way, and the others in a process forked from
+one that has imported MLflow. With `compat`, the import on top and `mcp-server-mlflow run block.py` both have to work,
 and a block that runs as written runs with `compat` as well.
 
 {versions}
@@ -45,9 +45,9 @@ them as scripts. A block without a language, such as a drawing of folders, has a
   [compat.md](compat.md).
 - **{with_substitution}**: a part of the text is a placeholder or cannot run here; the last column says which, for
   Python after the error of the block as written.
-- **{not_here}**: needs what the machine of this run does not have.
+- **{not_here}**: needs something that the machine of this run does not have.
 
-"Given beforehand" is what a page assumes: data, a model, a run with the id in the text. Blocks of guides 0 and 1 ran
+"Given beforehand" is what a guide assumes: data, a model, a run with the id in the text. Blocks of guides 0 and 1 ran
 in mock mode, without any configuration, and against an `mlflow server` of the name and port in the guide; those of
 guides 2 to 4 without configuration and against a server.
 
@@ -100,7 +100,7 @@ import mcp_server.mlflow_integration.compat
 or no line at all, for scripts that stay as they are: `mcp-server-mlflow run train.py --epochs 3`.
 
 In that process, and only there, MLflow 3 then accepts what MLflow 2 accepted. Each adaptation is logged once, when it
-is first needed, with what MLflow 3 wants to see instead. Nothing else turns this on. What MLflow 3 accepts by itself
+is first needed, with what to write for MLflow 3 instead. Nothing else turns this on. What MLflow 3 accepts by itself
 stays as it is, and so does a serialization format that the script chose.
 
 | code for MLflow 2 | what happens | in MLflow 3 |
