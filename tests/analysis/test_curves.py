@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcp_server.analysis.curves.curve_shape import shape_of
 from mcp_server.analysis.curves.curves import CurveFacts, Divergence, describe
+from mcp_server.analysis.curves.spikes import spikes_of
 from mcp_server.analysis.naming import Direction
 from mcp_server.mlflow_integration.entities import MetricPoint, MetricSeries, SeriesTotals
 
@@ -208,6 +210,32 @@ def test_a_million_points_are_described():
     values = [math.exp(-step / 300_000) + value for step, value in enumerate(noise(0.001, 1_000_000))]
     found = facts(values)
     assert (found.count, found.trend, found.divergence) == (1_000_000, "improving", None)
+
+
+@pytest.mark.parametrize(
+    ("places", "found"),
+    [
+        ({40: 0.1}, [(40, 40, 0.1)]),
+        ({40: 0.3, 42: 0.1}, [(40, 42, 0.1)]),
+        ({40: 0.1, 42: 0.3}, [(40, 40, 0.1)]),
+        ({40: 0.1, 43: 0.2}, [(40, 40, 0.1)]),
+        ({40: 0.1, 44: 0.2}, [(40, 40, 0.1), (44, 44, 0.2)]),
+        ({1: 0.1, 98: 0.1}, []),
+        ({2: 0.1, 97: 0.1}, [(2, 2, 0.1), (97, 97, 0.1)]),
+        ({40: 0.1, 41: 0.1, 42: 0.1, 43: 0.1}, []),
+    ],
+)
+def test_spikes_within_three_points_are_one_and_its_worst_point_is_named(
+    places: dict[int, float], found: list[tuple[int, int, float]]
+):
+    """A level of its own is no spike, and nothing says what comes beyond the ends."""
+    values = [places.get(step, 0.5 + 0.004 * step) for step in range(100)]
+    shape = shape_of(series(values), "max")
+    assert shape is not None
+    spikes = spikes_of(shape)
+    assert [(spike.first_step, spike.step, spike.value) for spike in spikes] == found
+    if places == {40: 0.1}:
+        assert spikes[0].near == pytest.approx(0.652), "the median of the three points before it"
 
 
 ODD_VALUES = st.floats() | st.sampled_from([0.0, -0.0, sys.float_info.max, -sys.float_info.max, 5e-324, -5e-324, 1.0])

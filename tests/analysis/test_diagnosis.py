@@ -192,6 +192,96 @@ def test_a_waiting_gpu_and_full_memory():
     assert not wrong(diagnose_run(Run("r", "1", status="FINISHED", metrics={"a": 1}), well, now=START))
 
 
+def test_the_verdict_names_three_kinds_and_counts_the_rest():
+    """Of each kind two metrics and the first step; notes stand apart."""
+    ends_in_nan, ends_infinite = [*RISING[:50], math.nan], [*RISING[:50], math.inf]
+    several = [curve("a", ends_in_nan), curve("b", ends_infinite), curve("val_loss", TURNING)]
+    named = "NaN (a) since step 50; infinite (b) since step 50; worsening (val_loss) since step 49"
+    run = Run("r", "1", status="FINISHED", metrics={"a": math.nan, "b": math.inf, "val_loss": 0.7})
+
+    def verdict(*series: MetricSeries, of: Run = run) -> str:
+        return diagnose_run(of, series, now=START).verdict
+
+    assert verdict(*several) == f"{named}."
+    assert verdict(*several, curve("accuracy", [0.9] * 50)) == f"{named}; and 1 more."
+    failed = replace(run, status="FAILED")
+    assert verdict(*several[:1], of=failed).startswith("Failed; NaN (a) since step 50; infinite (b).")
+    three = [curve(key, ends_in_nan) for key in "acd"]
+    assert verdict(*three, of=replace(run, metrics={})) == "NaN (a, c and 1 more) since step 50."
+    well = replace(run, metrics={"accuracy": 0.9})
+    assert verdict(curve("accuracy", RISING), of=well) == (
+        "No problem found in 1 curve with 100 points; the run is FINISHED. Noted: improving."
+    )
+    assert verdict(curve("lr", RISING), curve("time", RISING), of=replace(well, status="")) == (
+        "No problem found in 2 curves with 200 points; the run is without a status."
+    )
+
+
+def test_what_curves_show_is_not_reported_again_from_the_latest_values():
+    run = Run("r", "1", status="FINISHED", metrics={"b": math.inf, "a": math.nan})
+    series = (curve("a", [*RISING, math.nan]), curve("b", [*RISING, math.inf]))
+    assert [finding.step for finding in diagnose_run(run, series, now=START).findings] == [100, 100]
+    assert [finding.metric for finding in diagnose_run(run, (), now=START).findings] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("usage", "found"),
+    [
+        ({"cpu_utilization_percentage": [4.9] * 5}, [("CPU idle", "median 4.9 %")]),
+        ({"cpu_utilization_percentage": [5.0] * 5}, []),
+        ({"cpu_utilization_percentage": [1.0] * 4}, []),
+        ({"cpu_utilization_percentage": [1.0] * 5, "gpu_0_utilization_percentage": [80.0] * 5}, []),
+        ({"gpu_0_utilization_percentage": [29.9] * 5}, [("GPU starved", "median 29.9 %; it mostly waits")]),
+        ({"gpu_0_utilization_percentage": [30.0] * 5}, []),
+        (
+            {"gpu_0_utilization_percentage": [1.0] * 5, "cpu_utilization_percentage": [84.0] * 5},
+            [("GPU starved", "the CPU is at 84 %, so both")],
+        ),
+        (
+            {"gpu_0_utilization_percentage": [1.0] * 5, "cpu_utilization_percentage": [85.0] * 5},
+            [("GPU starved", "the CPU is at 85 %, so it probably waits for data")],
+        ),
+        ({"disk_usage_percentage": [1.0] * 4 + [95.0]}, [("nearly full", "up to 95 %")]),
+        ({"disk_usage_percentage": [1.0] * 4 + [94.9]}, []),
+        ({"system_memory_usage_percentage": [99.0] + [1.0] * 4}, [("nearly full", "up to 99 %")]),
+        ({"network_receive_megabytes": [100.0] * 5}, []),
+    ],
+)
+def test_what_machines_wait_for_and_lack(usage: dict[str, list[float]], found: list[tuple[str, str]]):
+    """Each from its limit on, of five values or more; an idle CPU says nothing where a GPU works."""
+    series = [system(key, values) for key, values in usage.items()]
+    run = Run("r", "1", status="FINISHED", metrics={"a": 1.0})
+    findings = diagnose_run(run, series, now=START).findings
+    assert [finding.kind for finding in findings] == [kind for kind, _ in found]
+    assert all(said in finding.evidence for finding, (_, said) in zip(findings, found, strict=True))
+
+
+def test_only_a_worse_value_and_a_longer_time_are_compared_with_siblings():
+    """A metric of unknown direction is not judged, and more accuracy in less time is no fault."""
+    metrics = [{"accuracy": 0.9 + at / 1000, "blueness": 0.9, "lr": 0.1} for at in range(10)]
+    siblings = [
+        Run(f"s{at}", "1", status="FINISHED", start_time=START, end_time=START + 60_000, metrics=one)
+        for at, one in enumerate(metrics)
+    ]
+    bad = Run("r", "1", status="FINISHED", metrics={"accuracy": 0.2, "blueness": 5.0, "lr": 50.0})
+    (finding,) = diagnose_run(bad, (), siblings, now=START).findings
+    assert finding.evidence == "accuracy 0.2 is worse than in 10 of 10 siblings (median 0.9045)."
+    good = replace(bad, metrics={"accuracy": 1.9}, start_time=START, end_time=START + 5_000)
+    assert diagnose_run(good, (), siblings, now=START).findings == ()
+
+
+def test_a_log_gives_its_last_line_that_names_an_error_else_its_last_line():
+    run = Run("r", "1", status="KILLED", metrics={"a": 1.0}, tags={"failure": "x", "exception": " ", "reason": "y"})
+    (killed,) = diagnose_run(run, (), now=START, log_path="log", log_tail="Process killed\nbye\n\n  \n").findings
+    assert (killed.kind, killed.evidence) == (
+        "killed",
+        "The run is KILLED: tag failure: x; tag reason: y; log: Process killed.",
+    )
+    failed = replace(run, status="FAILED", tags={})
+    (finding,) = diagnose_run(failed, (), now=START, log_path="log", log_tail="one\ntwo\n\n").findings
+    assert finding.evidence == "The run is FAILED: log: two."
+
+
 def test_machines_and_schedules_have_no_better_or_worse():
     """A memory that grows, a rate that falls, a time that is flat: nothing is said of them."""
     rising = training(
