@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 import string
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from mcp_server.errors import InvalidInputError
 from mcp_server.paging import Cursor
-from mcp_server.rendering import ANSWER_LIMIT, Record, Table, answer
+from mcp_server.rendering import ANSWER_LIMIT, Record, Table, answer, duration, number
 from mcp_server.rendering.text_half import FREE_TEXT, SHORT_ID, dumps, pairs_text
 
 FORGERIES = (
@@ -125,6 +126,51 @@ def test_run_ids_of_tables_are_short_in_the_text_and_whole_in_the_structured_hal
     assert text.splitlines()[1] == f"1|{run_id[:SHORT_ID]}|{run_id}"
     assert text.count("every tool accepts") == 1
     assert "every tool accepts" not in answer(Record({"run_id": run_id}))[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (math.nan, "NaN"),
+        (math.inf, "Infinity"),
+        (-math.inf, "-Infinity"),
+        (0.123456, 0.1235),
+        (123456.0, 123500),
+        (2.0, 2),
+        (-0.00001234567, -0.00001235),
+        (1e15, 1e15),
+        (1.7976931348623157e308, 1.7976931348623157e308),
+    ],
+)
+def test_numbers_have_four_significant_digits(value: float, shown: float | str):
+    assert (number(value), type(number(value))) == (shown, type(shown))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.25, "0.25 s"),
+        (59.9, "59.9 s"),
+        (60, "1 min"),
+        (3_569, "59 min"),
+        (3_570, "1 h 0 min"),
+        (7_380, "2 h 3 min"),
+        (47 * 3_600, "47 h 0 min"),
+        (48 * 3_600, "2 d 0 h"),
+        (75 * 3_600, "3 d 3 h"),
+        (-1, ""),
+    ],
+)
+def test_durations_are_read_at_a_glance(seconds: float, shown: str):
+    start = 1_763_000_000_000
+    assert duration(start, start + round(seconds * 1_000)) == shown
+    assert duration(0, start) == duration(start, 0) == ""
+
+
+def test_columns_without_a_value_go_but_the_first_ones_may_stay():
+    table = Table(["id", "note", "value"], [["", None, 0], ["", "", 1]])
+    assert table.without_empty() == Table(["value"], [[0], [1]])
+    assert table.without_empty(keep=1) == Table(["id", "value"], [["", 0], ["", 1]])
 
 
 # --- the budget --------------------------------------------------------------------------------------------------
