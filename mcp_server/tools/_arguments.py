@@ -35,7 +35,8 @@ def under_declared_names(arguments: Mapping[str, Any], schema: Json) -> Json:
     arguments = _unwrapped(arguments, properties)
     named: Json = {}
     for name, value in arguments.items():
-        free = (form for form in _forms(name) if form in properties and form not in arguments and form not in named)
+        forms = [*_model_names(name, schema), *_forms(name)]
+        free = (form for form in forms if form in properties and form not in arguments and form not in named)
         named[name if name in properties else next(free, name)] = value
     return named
 
@@ -55,9 +56,24 @@ def _forms(name: str) -> tuple[str, ...]:
     """Other names of the same argument, the likeliest first."""
     snake = re.sub(r"[\s-]+", "_", _HUMP.sub("_", name.strip())).lower()
     noun = _SUFFIX.sub("", snake)
-    return snake, noun, noun.removesuffix("s"), f"{noun}s", f"{snake}_string"
+    return snake, noun, noun.removesuffix("s"), f"{noun}s", f"{snake}_string", _OTHER_NAMES.get(snake, snake)
 
 
+def _model_names(name: str, schema: Json) -> tuple[str, ...]:
+    """`name`, for the name of a registered model in tools that are about one."""
+    about_one = "name" in schema.get("required", ()) and "name" in cast(Json, schema.get("properties", {}))
+    return ("name",) if about_one and _MODEL_NAME.fullmatch(name) else ()
+
+
+_OTHER_NAMES: Final = {
+    **dict.fromkeys(("limit", "top", "top_k", "top_n", "max_runs"), "max_results"),
+    **dict.fromkeys(("sort", "sort_by"), "order_by"),
+    "timeout": "timeout_seconds",
+    "new_name": "name",
+    "alias": "version",
+}
+"""What other tools call an argument; an alias where there is no such argument is one way to name a version."""
+_MODEL_NAME: Final = re.compile(r"model|(?:registered_?)?model_?name|registered_?model", re.IGNORECASE)
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SUFFIX: Final = re.compile(r"_(?:id|name|key)s?$")
 
