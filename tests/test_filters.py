@@ -26,6 +26,7 @@ from mcp_server.mlflow_integration.operations.searching.filters import (
         ('tags.note = "it\'s"', 'tags.note = "it\'s"'),
         ("tags.x is not null", "tags.x IS NOT NULL"),
         ("run_name ilike '%res%'", "attributes.run_name ILIKE '%res%'"),
+        ("run.status = 'FAILED' and attr.run_name = 'x'", "attributes.status = 'FAILED' and attributes.run_name = 'x'"),
         ("run_id NOT IN ('a','b')", "attributes.run_id NOT IN ('a', 'b')"),
         ("params.model = 'a*b'", "params.model = 'a*b'"),
         (
@@ -72,6 +73,7 @@ def test_what_mlflow_takes_is_sent_in_its_form(given: str, sent: str):
         ("tags.a is 'x'", "Only NULL follows IS. For a value: tags.a = 'value'"),
         ("params.x IN ()", "The list is empty"),
         ("params.x IN 'a'", "IN needs a list"),
+        ("run_id IN ('a' 'b')", "separated by commas"),
         ("params.x = 'open", "the ' is not closed"),
         ("metrics.`` > 1", "name is empty"),
         ("params.x = 'C:\\'", "no backslash at its end"),

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_server.analysis.naming import direction_of
+from mcp_server.analysis.naming import direction_of, is_resource
 from mcp_server.suggestions import closest, suggestion
 
 KNOWN = ["accuracy", "val_accuracy", "val_loss", "train_loss", "f1", "precision@5", "rmse"]
 SMALLER_IS_BETTER = """
     loss val_loss valloss loss1 test/rmse eval-ErrorRate top1_error log_loss LogLoss nll negative_log_likelihood wer cer
     fid brier_score ece calibration_error latency_p95 train_time duration cost regret hamming_loss MAE@5 mape mse ppl
-    val.perplexity err co2_kg false_positive_rate cross_entropy time_per_step hamming
+    val.perplexity err co2_kg false_positive_rate cross_entropy time_per_step hamming mae10
 """
 LARGER_IS_BETTER = """
     accuracy f1 auc r2 lossless_ratio error_free neg_mean_squared_error neg_log_loss samples_per_second uptime bleu
-    loss_reduction true_negative_rate log_likelihood glossary timely reward anything
+    loss_reduction true_negative_rate log_likelihood glossary timely reward anything no_errors saved_cost
 """
 
 
@@ -38,7 +38,16 @@ def test_the_reason_names_the_word_that_decided():
     assert direction_of("val_loss").reason == "inferred from the name: loss is minimised"
     assert direction_of("neg_log_loss").reason == "inferred from the name: log loss with 'neg' is maximised"
     assert direction_of("val_f1").reason == "inferred from the name: f1 is maximised"
+    assert direction_of("auc2").reason == "inferred from the name: auc2 is maximised"
     assert direction_of("blue").reason == "inferred from the name: no word in it is known as minimised"
+
+
+def test_metrics_of_time_machines_and_schedules_are_no_results():
+    """A loss for each step and the accuracy at an epoch are."""
+    resources = "system/cpu epoch_time lr learning_rate grad_norm steps samples_per_second gpu_utilization epoch"
+    results = "epoch_loss loss_per_step accuracy_at_epoch val_loss accuracy blueness memory_error"
+    assert [name for name in resources.split() if not is_resource(name)] == []
+    assert [name for name in results.split() if is_resource(name)] == []
 
 
 @pytest.mark.parametrize(

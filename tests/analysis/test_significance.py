@@ -39,6 +39,9 @@ def test_pooled_noise_stands_in_for_that_of_a_single_run():
     assert (one.low, one.high) == pytest.approx((0.1 - 0.027764 * 2**0.5, 0.1 + 0.027764 * 2**0.5), abs=1e-6)
     four = contrast([0.8] * 4, [0.9], noise=Noise(0.01, 4))
     assert four.high == pytest.approx(0.1 + 0.027764 * 1.25**0.5, abs=1e-6)
+    assert contrast([0.9], [0.8] * 4, noise=Noise(0.01, 4)).low == pytest.approx(-four.high, abs=1e-6)
+    flat_first = contrast([0.8] * 3, [0.9, 0.91, 0.92], noise=Noise(9.0, 4))
+    assert flat_first.reason == "Welch's t interval, n = 3 and 3", "one group with a spread is enough"
 
 
 def test_what_cannot_be_estimated_is_said():
