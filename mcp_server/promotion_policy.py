@@ -143,7 +143,7 @@ class PromotionPolicy(BaseModel):
         return any(rule.confirm for rule in self.policies if rule.is_for(model))
 
     def need_unprotected(self, tags: Iterable[str]) -> None:
-        """Raises: InvalidInputError: one of the tags is protected, on whatever run or model it is."""
+        """Raises: InvalidInputError: one of the tags is protected, on any run or model."""
         for key in tags:
             for rule in self.policies:
                 if any(matches(key, pattern) for pattern in rule.protected_tags):

@@ -92,7 +92,7 @@ class Settings(BaseModel):
     artifact_location: str = Field(
         "",
         validation_alias="MLFLOW_ARTIFACT_LOCATION",
-        description="Where new experiments of an embedded store keep artifacts. Empty: a folder beside the store.",
+        description="Where new experiments of an embedded store keep artifacts. Empty: a folder next to the store.",
     )
     mock_mode: bool = Field(
         False,

@@ -90,7 +90,7 @@ def _json(value: object) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, default=str)
     except (ValueError, TypeError, RecursionError):
-        # Nested too deeply, a key that is no text, a number of more digits than Python prints.
+        # Nested too deeply, a key that is not a text, a number with more digits than Python prints.
         return f"a value of type {type(value).__name__}"
 
 

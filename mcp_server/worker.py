@@ -1,4 +1,4 @@
-"""Heavy computations in a process of their own: scikit-learn and matplotlib neither slow a start nor block a call.
+"""Heavy computations in a separate process: scikit-learn and matplotlib neither slow a start nor block a call.
 
 A request goes to `python -m mcp_server.worker <job>` as JSON on stdin, and the answer comes back on stdout. The process
 ends with its answer, or with the call that waits for it: at its deadline, or when the client cancels it.

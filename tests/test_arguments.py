@@ -388,7 +388,7 @@ async def test_no_model_is_made_of_null_and_no_version_is_looked_for_that_cannot
     model = {"model/MLmodel": "flavors:\n  python_function:\n    loader_module: churn\n"}
     async with connect(mock_engine) as agent:
         run = (await agent.ask("log_run", experiment="churn", artifacts=model))["run_id"]
-        assert "stands for a value that is missing" in await agent.refusal("register_model", name="null", run=run)
+        assert "stands for a missing value" in await agent.refusal("register_model", name="null", run=run)
         await agent.ask("register_model", name="churn", run=run)
         refusal = await agent.refusal("get_model", name="churn", version=10**20)
     assert "has no version" in refusal

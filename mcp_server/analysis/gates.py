@@ -5,7 +5,7 @@ How a gate is judged:
   `champion + 0.2` of a champion with 0.1 is 0.3, not the 0.30000000000000004 of binary sums.
 - A percentage is of the magnitude of the other version's value, so `+` always raises and `-` always lowers the
   threshold; of 0 it is 0.
-- What is missing fails, also for `!=`. NaN and infinities never pass, whichever side they are on.
+- What is missing fails, also for `!=`. NaN and infinities never pass, on either side.
 - A gate against an alias that no version has fails: there is nothing to compare with.
 - A param or tag compared with a number must be a number: `params.depth >= 5` holds for "5.0"; in quotes it is compared
   as text, letter by letter.

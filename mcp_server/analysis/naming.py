@@ -74,7 +74,7 @@ class MetricDirection:
 def direction_of(metric: str) -> MetricDirection:
     """Infer from its name whether a metric is maximised or minimised.
 
-    Words decide, not letters: `lossless_ratio` is no loss. A word that is negated or counted away
+    Words decide, not letters: `lossless_ratio` is not a loss. A word that is negated or counted away
     (`neg_log_loss`, `error_free`, `samples_per_second`) turns the other way. Unknown names are maximised.
     """
     tokens = words(metric)

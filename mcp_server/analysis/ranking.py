@@ -31,7 +31,7 @@ class Ranking:
     ranked: tuple[RankedRun, ...]
     """The best, at most `top` of them; equal values ordered by start time, then run id."""
     rankable: int
-    """Runs that could be ranked, of which `ranked` are the best."""
+    """Runs that could be ranked; `ranked` has the best of them."""
     tied_beyond: int
     """Runs that share the last rank shown but were cut off by `top`."""
     margin: float | None

@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 FOLDER: Final = "model"
 """Of the run's artifacts, that holds the files of the copy."""
 DIGEST_LIMIT: Final = 64 * 1024**2
-"""Bytes of all files that are read back and compared by content; files beyond are compared by size."""
+"""Bytes of all files that are read back and compared by content; files after that are compared by size."""
 STEPS_COPIED: Final = 2_500
 """Steps of one metric; of more, as many evenly chosen ones, the last among them. Source: MLflow's largest sample."""
 
@@ -96,7 +96,7 @@ class ModelCopies:
         self._keyed = KeyedRuns(target.api, tag_names.COPY_KEY)
 
     def key(self, version: ModelVersion) -> str:
-        """The same for every copy of this version, whichever call makes it."""
+        """The same for every copy of this version, whatever call makes it."""
         where = self._source.location.shown_registry_uri
         text = f"{where}\n{version.name}\n{version.version}\n{version.creation_time}"
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

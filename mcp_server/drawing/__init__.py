@@ -1,1 +1,1 @@
-"""Charts as PNG with matplotlib, drawn only in a process of their own (see `mcp_server.worker`)."""
+"""Charts as PNG with matplotlib, drawn only in a separate process (see `mcp_server.worker`)."""

@@ -73,7 +73,7 @@ def _marks(ax: Axes, request: dict[str, Any]) -> None:
 
 
 def _names(ax: Axes, request: dict[str, Any]) -> list[Text]:
-    """Names beside the marked points, inside the axes; to be called once these have their limits."""
+    """Names next to the marked points, inside the axes; to be called once these have their limits."""
     texts: list[Text] = []
     for x, y, text in _marked(request):
         across, up = ax.transAxes.inverted().transform(ax.transData.transform((x, y)))

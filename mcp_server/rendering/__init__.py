@@ -64,7 +64,7 @@ class Table:
     resume: Resume | None = None
     """Where the rows are one page of several: continues after any of them (`paging.py`)."""
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Further facts beside the rows, by name."""
+    """Further facts in addition to the rows, by name."""
     links: tuple[Link, ...] = ()
 
     def without_empty(self, keep: int = 0) -> Table:
@@ -97,7 +97,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image and the facts about it, which go into the text: hosts drop images beside structured content."""
+    """An image and the facts about it, which go into the text: hosts drop images that come with structured content."""
 
     image: bytes
     mime_type: str
@@ -123,7 +123,7 @@ def number(value: float, digits: int = 4) -> float | int | str:
         return "Infinity" if value > 0 else "-Infinity"
     rounded = float(f"{value:.{digits}g}")
     if math.isinf(rounded):
-        return value  # The largest floats, which MLflow stores for infinity, round up beyond a float.
+        return value  # The largest floats, which MLflow stores for infinity, would round up to infinity.
     return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded
 
 

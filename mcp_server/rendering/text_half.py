@@ -44,7 +44,7 @@ def is_table(value: Mapping[str, Any]) -> bool:
 
 
 def beside_rows(value: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The facts of a table beside its rows; of anything else, all."""
+    """The facts of a table apart from its rows; of anything else, all."""
     return [(name, item) for name, item in value.items() if not is_table(value) or name not in ("columns", "rows")]
 
 

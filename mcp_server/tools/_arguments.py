@@ -209,8 +209,8 @@ def _need_one_meaning(value: Json) -> None:
 def _merged(items: Sequence[Any]) -> Json | None:
     """A mapping from `["a=1"]`, `[{"a": 1}]`, `[{"key": "a", "value": 1}]` or `[["a", 1]]`.
 
-    Values with a step or a time, as MLflow's API has them, become series. None when it is no mapping: an entry has
-    fields of its own, or two of one name have different values.
+    Values with a step or a time, as MLflow's API has them, become series. None when it cannot become a mapping: an
+    entry has other fields, or two of the same name have different values.
     """
     merged: Json = {}
     series: dict[str, list[list[Any]]] = {}

@@ -32,7 +32,7 @@ _SENT_AS_THEY_ARE: Final = ("PNG", "JPEG", "GIF", "WEBP")
 async def picture(artifacts: Artifacts, found: FoundArtifact, facts: dict[str, Any]) -> Picture:
     """An image artifact, made smaller where it is too large.
 
-    Raises: InvalidInputError: it is no image that can be read.
+    Raises: InvalidInputError: it is not a readable image.
     """
     data = await whole(artifacts, found, PICTURE_LIMIT)
     return await off_the_loop(lambda: _picture(data, facts, found.artifact.path))

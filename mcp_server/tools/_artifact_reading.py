@@ -65,7 +65,7 @@ class Part:
 
     @property
     def as_text(self) -> bool:
-        """Whether lines are wanted whatever the file is."""
+        """Whether lines are wanted, whatever kind of file it is."""
         return bool(self.tail or self.pattern)
 
 

@@ -91,7 +91,7 @@ async def parquet_view(
 ) -> TableView:
     """Of a Parquet file, from its footer and the parts that hold the chosen rows.
 
-    Raises: InvalidInputError: it is no Parquet file, or pyarrow is not installed.
+    Raises: InvalidInputError: it is not a Parquet file, or pyarrow is not installed.
     """
     first, last = _rows_wanted(start, end)
     path = found.artifact.path
@@ -102,7 +102,7 @@ async def parquet_view(
             parquet: Any = import_module("pyarrow.parquet")
         except ImportError:
             raise InvalidInputError(
-                "Parquet files are read with pyarrow, which is not installed beside this server."
+                "Reading Parquet files needs pyarrow, which is not installed with this server."
             ) from None
         try:
             file, schema = _opened_parquet(parquet, RangedFile(artifacts, found))

@@ -114,7 +114,7 @@ class DeclaredArguments(FuncMetadata):
         arguments = as_declared(data, self._schema)
         for name, field in self.arg_model.model_fields.items():
             if field.annotation is Any and name in arguments:
-                arguments[name] = data[name]  # Any value is meant; the schema says text for hosts that want a type.
+                arguments[name] = data[name]  # Any value is allowed; the schema says text for hosts that need a type.
         for name, limit in self._limits.items():
             values = arguments.get(name)
             for text in cast("list[Any]", values) if isinstance(values, list) else [values]:

@@ -95,7 +95,7 @@ def _metrics(comparison: Comparison, labels: Sequence[str], *, percent: bool) ->
     for metric in comparison.metrics:
         cells = dict(zip(label_by_id, metric.cells, strict=True))
         deltas = [(cells[run_id].delta, cells[run_id].percent)[: len(shown)] for run_id in others]
-        # Seconds, memory and schedules are no achievement: nothing is said to be best at them.
+        # Seconds, memory and schedules are not achievements: no run is called best at them.
         judged = not is_resource(metric.key)
         best = ", ".join(label_by_id[run_id] for run_id in metric.winners) if judged else ""
         values = [cell.value for cell in metric.cells]

@@ -16,7 +16,7 @@ from mcp_server.mlflow_integration.operations.searching import moments
 def milliseconds(value: object) -> object:
     """Times as people and other tools write them: seconds since 1970, ISO 8601, `yesterday`.
 
-    Raises: ValueError: a text that is no time.
+    Raises: ValueError: a text that is not a time.
     """
     if isinstance(value, str):
         return _moment(value)
@@ -38,11 +38,11 @@ _NUMBER: Final = re.compile(r"\s*-?\d{1,20}(?:\.\d*)?\s*")
 _SECONDS: Final = 10**9
 """From here on to ten times as much a time is in seconds: these are the years 2001 to 2286."""
 _TOO_LATE: Final = 10**15
-"""What is later is in another unit, and is refused further down by its name."""
+"""Larger numbers are in another unit; the refusal comes later and has the name of the metric."""
 
 
 def json_texts(values: object) -> object:
-    """Texts by name, of which some are given as the JSON that they hold."""
+    """Texts by name; a text of JSON may be given as the JSON value itself."""
     if not isinstance(values, dict):
         return values
     texts = cast("dict[str, Any]", values)
@@ -80,7 +80,7 @@ def _points(value: Any) -> Any:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            return value  # No number either; the refusal shows it.
+            return value  # Not a number either; the refusal shows it.
     if isinstance(value, list):
         return [_one_point(point) for point in cast("list[Any]", value)]
     if isinstance(value, dict):

@@ -21,7 +21,7 @@ ONE_CURVE: Final = 32
 SEVERAL_CURVES: Final = 12
 """Points shown of each curve, unless the caller says how many."""
 _POINTS_IN_ALL: Final = 1_500
-"""Points of one answer: 24,000 characters, so that the facts of every curve have room beside them."""
+"""Points of one answer: 24,000 characters, so that the facts of every curve fit as well."""
 _DEFAULT_IN_ALL: Final = 400
 
 _COLUMNS: Final = (
@@ -52,7 +52,7 @@ def curves_table(runs: Sequence[Run], metrics: Sequence[str], series: Sequence[M
 
 
 def _shown_curve(series: MetricSeries, name: str, max_points: int, *, named: bool) -> dict[str, Any]:
-    """Steps and values of one curve; of which run and metric, where there are several."""
+    """Steps and values of one curve, with its run and metric where there are several."""
     points = thin(series.points, max_points)
     of = {"run_name": name, "metric": series.key} if named else {}
     return {**of, "steps": [point.step for point in points], "values": [point.value for point in points]}

@@ -16,7 +16,7 @@ _running: ContextVar[anyio.CancelScope | None] = ContextVar("running", default=N
 def deadline(seconds: float) -> Generator[None]:
     """Cancels what runs inside after this time.
 
-    Raises: TimeoutError: the time ran out, and what was cancelled raised nothing of its own.
+    Raises: TimeoutError: the time ran out, and what was cancelled raised nothing itself.
     """
     with anyio.CancelScope(deadline=anyio.current_time() + seconds) as scope:
         token = _running.set(scope)

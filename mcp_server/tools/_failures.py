@@ -51,7 +51,7 @@ async def failures_table(artifacts: ArtifactsApi, runs: Sequence[Run], *, second
     if len(found) > REASONS_SHOWN:
         hints.append(f"{len(found) - REASONS_SHOWN} rarer reasons are not shown.")
     if unread := len(failed) - len(reasons):
-        hints.append(f"The logs of {unread} more failed runs were not read; diagnose_run reads that of one.")
+        hints.append(f"The logs of {unread} more failed runs were not read; diagnose_run reads the log of one run.")
     return Table(["why", "runs", "newest_run", "run_id"], rows, hint=" ".join(hints))
 
 

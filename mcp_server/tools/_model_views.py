@@ -16,7 +16,7 @@ from mcp_server.tools._datasets import dataset_text
 from mcp_server.tools._views import run_cell, shown_tags
 
 METRIC_COLUMNS: Final = 6
-"""Metrics of the source runs shown beside the versions; get_run has all."""
+"""Metrics of the source runs shown with the versions; get_run has all."""
 PROMOTIONS_SHOWN: Final = 10
 """Latest promotions and rollbacks that get_model shows."""
 REQUIREMENTS_SHOWN: Final = 60

@@ -43,7 +43,7 @@ class PromotionPlan:
     person_only: bool
     """True when the policy requires a person's agreement."""
     staged: str = ""
-    """The version in the stage that is called like the alias: another thing of the same name."""
+    """The version in the stage of the same name as the alias, such as Production; the two are independent."""
 
     @property
     def current_version(self) -> str:
@@ -109,8 +109,8 @@ async def _promotion_plan(
         results = await _with_first_version(engine, model, pointer, results)
     current = await engine.promotions.current_version(model, pointer)
     person_only = policy.needs_person(model, pointer)
-    stage_so_called = next((one for one in STAGES if one.casefold() == pointer.alias.casefold()), "")
-    staged = Pointer(stage=stage_so_called).current_version(destination) if destination and stage_so_called else ""
+    same_named = next((one for one in STAGES if one.casefold() == pointer.alias.casefold()), "")
+    staged = Pointer(stage=same_named).current_version(destination) if destination and same_named else ""
     plan = PromotionPlan(candidate, model, target, pointer, current, results, person_only, staged)
     if plan.leaves_stage == "Production":
         doing = f"Moving version {candidate.version} from stage Production to stage {pointer.stage}"

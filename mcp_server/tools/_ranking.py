@@ -66,9 +66,7 @@ def folded_table(read: AllRuns, metric: str, *, direction: str, top: int) -> Tab
         )
     columns = ["rank", "configuration", f"mean of {metric}", "std", "n", "left_out", "against_rank_1", "best_run_id"]
     folded = (
-        f"Folded over {', '.join(result.seeds)}."
-        if result.seeds
-        else "No run logs a seed: every run is a group of its own."
+        f"Folded over {', '.join(result.seeds)}." if result.seeds else "No run logs a seed: every run is its own group."
     )
     return Table(
         columns,

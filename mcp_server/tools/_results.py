@@ -22,7 +22,7 @@ def call_result(value: object) -> CallToolResult:
         picture = ImageContent(
             type="image", data=base64.b64encode(value.image).decode("ascii"), mime_type=value.mime_type
         )
-        # Never structured content beside an image: Claude Code would show the model only that.
+        # Never structured content with an image: Claude Code would show the model only that.
         return CallToolResult(content=[TextContent(type="text", text=text), picture, *_links(value.about.links)])
     shown = cast("Table | Record", value)
     text, structured = answer(shown)

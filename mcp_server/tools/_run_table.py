@@ -142,7 +142,7 @@ def all_columns(runs: Sequence[Run]) -> list[str]:
 
 
 def _chosen(runs: Sequence[Run], fixed: Sequence[str], row_budget: int) -> tuple[list[str], list[str]]:
-    """Columns that fit beside the fixed ones, and those that do not."""
+    """Columns that fit next to the fixed ones, and those that do not."""
     budget = row_budget * max(len(runs), _FEWEST_ROWS) - sum(_width(name, runs) for name in fixed)
     candidates = [name for name in varying_columns(runs) if name not in fixed]
     sure = {name for kind in ("metrics", "params") for name in [n for n in candidates if n.startswith(kind)][:ALWAYS]}

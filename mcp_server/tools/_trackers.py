@@ -30,7 +30,7 @@ _TOKEN: Final = "page_token"
 _MARK: Final = "@"
 """Between the name of a tracker and a page token of it; no name contains it."""
 _TAKES_LINKS: Final = ("run", "runs", "other", "baseline", "parent_run", "experiment", "experiments")
-"""Arguments that accept links to MLflow's UI; the ids in a link are those of its own server."""
+"""Arguments that accept links to MLflow's UI; the ids in a link belong to one server."""
 
 Answer = TypeVar("Answer", bound="Table | Record | Picture")
 

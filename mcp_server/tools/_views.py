@@ -30,7 +30,7 @@ ATTRIBUTES: Final[Mapping[str, Callable[[Run], Any]]] = {
     "datasets": lambda run: ", ".join(item.name for item in run.datasets),
     "artifact_uri": lambda run: run.artifact_uri,
 }
-"""Columns of runs beside metrics, params and tags. `experiment` becomes the name where names are known."""
+"""Columns of runs other than metrics, params and tags. `experiment` becomes the name where names are known."""
 
 
 def shown_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -26,7 +26,7 @@ from mcp_server.tools.artifacts import ArtifactsOf
 COMPARED_FILES: Final = 2_000
 """Files of either side."""
 DIGEST_BYTES: Final = 64 * 1024 * 1024
-"""Bytes of all files whose contents are compared; files beyond are compared by size."""
+"""Bytes of all files whose contents are compared; files after that are compared by size."""
 DIFF_BYTES: Final = 1024 * 1024
 DIFF_TEXT: Final = 20_000
 """Characters of a difference."""

@@ -54,7 +54,7 @@ async def plot_metrics(
 ) -> Picture:
     """Draw a chart as an image: learning curves, bar chart, scatter plot, parallel coordinates, Pareto front.
 
-    The text beside it describes what it shows.
+    The text with it describes what it shows.
     """
     if len(metrics) > PANELS[kind] or (kind == "pareto" and len(metrics) != 2):
         number = "exactly 2 metrics" if kind == "pareto" else f"at most {PANELS[kind]}"

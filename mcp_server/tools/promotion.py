@@ -160,7 +160,7 @@ async def rollback_model(
 
 def _promotion_hint(plan: PromotionPlan, dry_run: bool) -> str:
     stage = plan.pointer.alias.capitalize()
-    apart = f"The stage {stage} is not the alias: version {plan.staged} is in it, and stage='{stage}' moves it."
+    apart = f"The stage {stage} is separate from the alias: version {plan.staged} is in it; stage='{stage}' moves it."
     return f"{_outcome_hint(plan, dry_run)} {apart if plan.staged else ''}".strip()
 
 

@@ -104,7 +104,7 @@ def test_the_course_of_a_curve_is_one_finding_with_its_numbers():
 
 def test_one_spike_is_a_note_and_several_are_a_warning():
     """Of a sample they are the least that there are."""
-    largest = "the largest 0.1 at step 40 beside values near 0.652."
+    largest = "the largest 0.1 at step 40 among values near 0.652."
     assert found_in(curve("accuracy", spiked(40)))[0] == ("note", f"accuracy has 1 spike, {largest}")
     assert found_in(curve("accuracy", spiked(40, 10, 11)))[0] == ("warning", f"accuracy has 2 spikes, {largest}")
     assert found_in(curve("accuracy", spiked(40, 10), sampled=True))[0] == (

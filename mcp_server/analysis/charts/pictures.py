@@ -29,7 +29,7 @@ from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import MetricSeries, Run
 
 CURVES_TOLD_APART: Final = 7
-"""Curves with a colour of their own; when there are more, the best ones have one and the rest are grey."""
+"""Curves that each get a colour; when there are more, the best ones get one and the rest are grey."""
 POINTS: Final = 400
 """Points of one curve; more would share pixels."""
 BARS: Final = 30
@@ -215,7 +215,7 @@ def _runs(count: int, kind: str = "") -> str:
 
 
 def _told_apart(runs: Sequence[Run], series: Sequence[MetricSeries], metric: str) -> set[str]:
-    """Run ids with a colour of their own: all when they are few, else the best by the end of their first metric."""
+    """Run ids that each get a colour: all when they are few, else the best by the end of their first metric."""
     there = {one.run_id for one in series}
     ids = [run.run_id for run in runs if run.run_id in there]
     if len(ids) <= CURVES_TOLD_APART:

@@ -46,7 +46,7 @@ class Shape:
 
     @property
     def top(self) -> float:
-        """Median of as many points around the best place as `end` has: a single lucky point is no level."""
+        """Median of as many points around the best place as `end` has: a single lucky point is not a level."""
         half = max(len(self.turned) // 20, 2)
         return median(self.turned[max(self.best_at - half, 0) : self.best_at + half + 1])
 

@@ -40,7 +40,7 @@ learning rate that is annealed and seconds that add up change evenly, and nothin
 
 END: Final = 20
 """The end whose median is judged for divergence: the last 1/20 of the finite points, 3 to 101 of them, as
-far as they come after the best, and at least 2: one odd value at the end is no divergence."""
+far as they come after the best, and at least 2: one odd value at the end is not divergence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ def _spikes(series: MetricSeries, shape: Shape) -> Iterator[Finding]:
         at_least = "at least " if series.sampled else ""
         text = (
             f"{series.key} has {at_least}{len(found)} {'spike' if len(found) == 1 else 'spikes'}, the largest "
-            f"{worst.value:.4g} at step {worst.step} beside values near {worst.near:.4g}."
+            f"{worst.value:.4g} at step {worst.step} among values near {worst.near:.4g}."
         )
         yield Finding("spiky", "warning" if len(found) > 1 else "note", text, series.key, first.first_step)
 

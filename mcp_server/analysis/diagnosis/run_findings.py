@@ -127,7 +127,7 @@ def _silent(run: Run, now: int) -> Iterator[Finding]:
 
 
 def _far_out(value: float, others: Sequence[float]) -> bool:
-    """Whether a value is far above the others, of which there are enough."""
+    """Whether a value is far above the others, if there are enough others."""
     if len(others) < FEWEST_SIBLINGS:
         return False
     low, middle, high = quantiles(others, n=4)

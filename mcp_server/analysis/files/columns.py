@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 DISTINCT_LIMIT: Final = 1_000
-"""Distinct values counted in one column; beyond them the count is `1,000+`."""
+"""Distinct values counted in one column; above that the count is `1,000+`."""
 EXAMPLES: Final = 3
 EXAMPLE_LENGTH: Final = 30
 _MISSING: Final = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "NaT"})

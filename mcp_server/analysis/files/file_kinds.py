@@ -66,7 +66,7 @@ def mime_type(path: str) -> str:
 
 
 def encoding_of(head: bytes) -> str:
-    """The encoding of a text by its first bytes; empty when it is no text.
+    """The encoding of a text by its first bytes; empty when it is not text.
 
     One byte that is not UTF-8 does not make a text binary; many do.
     """

@@ -90,7 +90,7 @@ def _column(column: Mapping[str, Any]) -> str:
 
 
 def _requirements(text: str) -> dict[str, str]:
-    """Version condition by package; lines that are no requirement (options, comments, paths) are left out."""
+    """Version condition by package; lines that are not requirements (options, comments, paths) are left out."""
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
 

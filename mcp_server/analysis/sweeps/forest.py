@@ -1,6 +1,6 @@
 """Which columns explain a value: partial F tests with Bonferroni's correction, and a small random forest.
 
-Imported only in a process of its own (see `mcp_server.worker`), because numpy, scipy and scikit-learn take seconds.
+Imported only in a separate process (see `mcp_server.worker`), because numpy, scipy and scikit-learn take seconds.
 Takes and gives what JSON can carry.
 """
 
@@ -31,7 +31,7 @@ PERMUTATIONS: Final = 5
 INTERACTION_ROWS: Final = 30
 """Rows below which interactions are not tested."""
 INTERACTION_COLUMNS: Final = 12
-"""Columns of which pairs are tried, the most important first: 66 pairs."""
+"""Columns whose pairs are tried, the most important first: 66 pairs."""
 MOST_INTERACTIONS: Final = 3
 _CLIP: Final = 5.0
 """Values are cut at this many robust deviations from the median before interactions are judged: one exploded loss
@@ -125,7 +125,7 @@ def _fit(y: Array, parts: Sequence[Array]) -> tuple[float, int]:
 
 
 def _p_value(y: Array, parts: Sequence[Array], more: Array) -> float | None:
-    """The partial F test of `more` beside `parts`; None where `parts` determine it or no row is left to judge by."""
+    """The partial F test of `more` in addition to `parts`; None where `parts` determine it or no row is left."""
     before, rank_before = _fit(y, parts)
     after, rank_after = _fit(y, [*parts, more])
     added, left = rank_after - rank_before, len(y) - rank_after
@@ -140,7 +140,7 @@ def _p_value(y: Array, parts: Sequence[Array], more: Array) -> float | None:
 def _forward(y: Array, bases: Sequence[Array]) -> tuple[list[tuple[int, float]], list[int]]:
     """Columns added one by one, the strongest first, as long as the next one passes Bonferroni's limit.
 
-    Where none passes alone, each is tested beside all others: two strong columns can hide one another.
+    Where none passes alone, each is tested together with all others: two strong columns can hide each other.
 
     Returns: the columns with their corrected p, and those that the chosen ones determine.
     """

@@ -24,7 +24,7 @@ class FrontRun:
     values: tuple[float, ...]
     """In the order of the metrics."""
     dominates: int
-    """Runs that are no better in any metric and worse in at least one."""
+    """Runs that are not better in any metric and worse in at least one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class Spread:
 
     mean: float
     std: float | None
-    """Sample standard deviation (divided by n - 1); absent for n = 1 and beyond a float."""
+    """Sample standard deviation (divided by n - 1); absent for n = 1 and where it exceeds a float."""
     n: int
 
 

@@ -24,11 +24,11 @@ MISSING: Final = "(not set)"
 LOG_RATIO: Final = 50.0
 """Positive numbers whose largest is this many times the smallest, most of them small, are judged by their logarithm."""
 FEW_LEVELS: Final = 6
-"""Distinct values up to which each is a group of its own; more numbers are grouped by quantiles."""
+"""Distinct values up to which each is its own group; more numbers are grouped by quantiles."""
 NUMERIC_PART: Final = 0.8
 """Part of the values that must be numbers for a param with more than `FEW_LEVELS` of them to count as a number."""
 IDENTIFIER_PART: Final = 0.9
-"""Part of the runs that must have a text of their own for a param to count as a name or path, not a choice."""
+"""Part of the runs that must have a unique text for a param to count as a name or path, not a choice."""
 ROWS_PER_LEVEL: Final = 3
 """Configurations that each value of a category must have on average to be judged."""
 
@@ -74,7 +74,7 @@ class Sweep:
     seeds: tuple[str, ...]
     """Params ignored as seeds."""
     identifiers: tuple[str, ...]
-    """Params ignored because they only name a run, or because nearly every run has a text of its own."""
+    """Params ignored because they only name a run, or because nearly every run has a unique text."""
     sparse: tuple[str, ...]
     """Categories set aside because they have too many values for the number of configurations."""
     noise: Noise | None
@@ -138,7 +138,7 @@ def _shown(text: str) -> str:
 
 
 def _is_identifier(key: str, runs: Sequence[Run]) -> bool:
-    """Nearly every run has a text of its own, and it is no number."""
+    """Nearly every run has a unique text, and it is not a number."""
     texts = [run.params[key] for run in runs if key in run.params]
     words = [text for text in texts if number_in(text) is None]
     return len(words) > FEW_LEVELS and len(words) * 2 > len(texts) and len(set(words)) >= IDENTIFIER_PART * len(words)
@@ -184,7 +184,7 @@ def _factors(columns: Mapping[str, tuple[str, ...]]) -> tuple[Factor, ...]:
 def _pattern(column: Sequence[str]) -> object:
     """Equal for params that change together: the same configurations share their values.
 
-    Numbers of which most are different, as in a random search, share no values at all; then their order must agree.
+    Mostly different numbers, as in a random search, share no values at all; then their order must agree.
     """
     places: dict[str, int] = {}
     partition = tuple(places.setdefault(_comparable(text), len(places)) for text in column)

@@ -31,7 +31,7 @@ DATABASES: Final = {
     "mysql": ("MySQLdb", "pymysql"),
     "mssql": ("pyodbc", "pymssql"),
 }
-"""Databases beside SQLite that MLflow has a store for, and the drivers of each that SQLAlchemy knows."""
+"""Databases other than SQLite that MLflow has a store for, and the drivers of each that SQLAlchemy knows."""
 
 _PROJECT_SIGNS: Final = ("MLproject", "config/mlflow.yaml", "mlruns", "mlartifacts")
 """What only somebody who uses MLflow in this folder puts there."""
@@ -172,7 +172,7 @@ def _private_database(settings: Settings) -> _Address:
 
 
 def _is_mlflow_project(folder: Path) -> bool:
-    """Whether the people who work in this folder use MLflow: a folder with source code alone is no sign of it."""
+    """Whether the people who work in this folder use MLflow: source code alone does not show it."""
     if any((folder / name).exists() for name in _PROJECT_SIGNS):
         return True
     try:
@@ -251,7 +251,7 @@ def _sqlite(uri: str, unusable: Callable[[str], _Address]) -> _Address:
     if path is None and (name := uri.partition("://")[2].lstrip("/")):
         return unusable(f"SQLite takes three slashes before a path; write sqlite:///{name}")
     if path is None or path.name == ":memory:" or str(path).startswith("file:"):
-        # Every thread would see a database of its own.
+        # Every thread would see its own database.
         return unusable("give the path of a file; for a store that is gone at exit set MLFLOW_MOCK_MODE=true.")
     if path.is_absolute() or re.match(r"[A-Za-z]:[/\\]", str(path)):
         return _Address("database", uri, uri)
@@ -297,7 +297,7 @@ def _artifact_root(uri: str, settings: Settings) -> str:
     """Where new experiments keep artifacts when nothing is configured.
 
     A plain path, so that `artifact_uri` stays valid for training scripts that open the same
-    database: MLflow's own client, started beside mlflow.db, chooses `mlruns` there as well.
+    database: MLflow's own client, started next to mlflow.db, chooses `mlruns` there as well.
     """
     if "://" not in uri:  # A file store keeps its artifacts in itself.
         return uri

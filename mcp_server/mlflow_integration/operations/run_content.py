@@ -43,7 +43,7 @@ PATH_PART_LIMIT: Final = 250
 """Bytes of an artifact path and of one of its parts; most file systems store parts of 255 bytes."""
 
 TIME_LIMIT: Final = 253_402_300_799_999
-"""The last millisecond of the year 9999, beyond which no calendar shows a time."""
+"""The last millisecond of the year 9999, the last one that a calendar shows."""
 
 _DATASET_LIMITS: Final = {
     "name": 500,
@@ -58,7 +58,7 @@ _DATASET_LIMITS: Final = {
 _INT64: Final = 2**63
 
 STEP_OF_CALL: Final = "the step of the call"
-"""In the place of a step: the one that the call gives for metrics that are one number."""
+"""Instead of a step: the step that the call gives for metrics with one value."""
 
 Json = dict[str, Any]
 
@@ -223,7 +223,7 @@ def checked_time(what: str, value: int) -> int:
         raise InvalidInputError(f"{what} is {value}: times are UTC milliseconds since 1970, not negative.")
     if value > TIME_LIMIT:
         raise InvalidInputError(
-            f"{what} is {shown(value)}, beyond the year 9999. Give UTC milliseconds, not micro- or nanoseconds."
+            f"{what} is {shown(value)}, after the year 9999. Give UTC milliseconds, not micro- or nanoseconds."
         )
     return value
 

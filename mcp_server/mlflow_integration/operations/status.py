@@ -9,7 +9,7 @@ from mcp_server.mlflow_integration.operations.models.registry import Registry
 from mcp_server.mlflow_integration.rest.tracking_api import TrackingApi
 
 _COUNTED = 1_000
-"""Experiments or models that are counted; beyond it the count reads `1000+`."""
+"""Experiments or models that are counted; above it the count reads `1000+`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class ConnectionStatus:
     """A sentence, when something does not answer."""
     version: str = ""
     experiments: str = ""
-    """A number as text; `1000+` beyond a page."""
+    """A number as text; `1000+` for more than a page."""
     models: str = ""
 
 

@@ -51,7 +51,7 @@ def failure(reply: Reply, address: str) -> MlflowToolError:
     if _NO_SAMPLING in message:
         return UnsupportedError(
             f"MLflow at {address} cannot sample curves: versions before 3.15 do not work with SQLAlchemy 2.1. "
-            "Update MLflow there, or install sqlalchemy<2.1 beside it."
+            "Update MLflow there, or install sqlalchemy<2.1 with it."
         )
     if is_busy(reply):
         return TrackingServerError(
@@ -158,7 +158,7 @@ _CHANGED_PARAM: Final = re.compile(r"'key': '(.*?)', 'old_value': '(.*?)', 'new_
 
 
 def _reworded(message: str) -> str:
-    """MLflow's refusal, or our sentence where MLflow's speaks of its own insides (wording of 3.17)."""
+    """MLflow's refusal, or our sentence where MLflow's is about its internals (wording of 3.17)."""
     if "Changing param values is not allowed" in message and (changed := _CHANGED_PARAM.search(message)):
         key, old, new = changed.groups()
         return (

@@ -33,7 +33,7 @@ def keep_credentials_from_dotenv(location: Location, settings: Settings) -> None
     for field, uri in zip(ADDRESSES, (location.tracking_uri, location.registry_uri), strict=True):
         if not is_http(uri):
             continue
-        # Without an address of its own the registry is the tracking server.
+        # Without its own address the registry is the tracking server.
         source = field if getattr(settings, field) else ADDRESSES[0]
         if is_from_dotenv(settings, source):
             _given[_origin(uri)] = authorization(settings, read_server_address(uri).login, field=source)

@@ -17,7 +17,7 @@ class ArtifactPlace:
     """What an answer calls it: `run 'baseline' (3f2a…)`."""
     folder: str = ""
     run: Run | None = None
-    """Set when the root is a run named by the caller: its logged models are shown beside its own files."""
+    """Set when the root is a run named by the caller: its logged models are shown with its own files."""
     in_run: tuple[str, str] = ("", "")
     """The run that leads to a logged model's files, and the folder that they are below; empty for other roots."""
 

@@ -55,7 +55,7 @@ class ArtifactTransfers:
     async def log_content(self, place: ArtifactPlace, path: str, content: Any) -> Transferred:
         """Writes a text, or anything else as JSON, as one artifact of a run.
 
-        Raises: InvalidInputError: the place is no run, the content is empty or too large.
+        Raises: InvalidInputError: the place is not a run, the content is empty or too large.
         """
         text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False)
         data = text.encode("utf-8", "replace")
@@ -74,7 +74,7 @@ class ArtifactTransfers:
         """Uploads local files and folders to a run, below the folder `under` of its artifacts.
 
         All files are checked before the first upload; each is sent when its turn comes, in pieces.
-        Raises: InvalidInputError: the place is no run, or a path may not be read.
+        Raises: InvalidInputError: the place is not a run, or a path may not be read.
         """
         run = _run(place)
         sources, skipped = await off_the_loop(lambda: self._sources(files))

@@ -20,7 +20,7 @@ from mcp_server.mlflow_integration.rest.artifacts_api import UPLOAD_LIMIT, Artif
 from mcp_server.untrusted import shown
 
 FILE_LIMIT: Final = 5 * 1024**3
-"""Bytes of one file; S3 takes no larger one in a single piece."""
+"""Bytes of one file; S3 does not accept a larger one in a single piece."""
 REPORT_EVERY: Final = 4 * 1024**2
 """Bytes between two reports of progress."""
 

@@ -191,7 +191,7 @@ class Registering:
     async def delete(self, deletion: Deletion) -> None:
         """Deletes exactly what was shown, for good.
 
-        Raises: ConflictError: it is no longer what was shown; nothing was deleted.
+        Raises: ConflictError: it has changed since it was shown; nothing was deleted.
         """
         name = deletion.model.name
         now = await self._registry.model(name)
@@ -251,19 +251,19 @@ class Registering:
     async def _similar(self, name: str) -> tuple[str, ...]:
         """Existing names close to a new one.
 
-        Raises: AlreadyExistsError: one is the same but for case. InvalidInputError: it holds invisible characters, or
-            stands for a value that is missing.
+        Raises: AlreadyExistsError: one differs only in case. InvalidInputError: it has invisible characters, or
+            stands for a missing value.
         """
         if clean(name) != name or name != name.strip():
             raise InvalidInputError(
                 f"The name of a new registered model has invisible characters or spaces at its ends: '{clean(name)}'."
             )
         if stands_for_nothing(name):
-            raise InvalidInputError(f"'{name}' stands for a value that is missing. Give the new model another name.")
+            raise InvalidInputError(f"'{name}' stands for a missing value. Give the new model another name.")
         names = await self._registry.names_like(name)
         if same := next((other for other in names if same_name(name, other)), ""):
             raise AlreadyExistsError(
-                f"'{name}' would be a second model beside '{same}', and some stores treat the two names as one. "
+                f"'{name}' would be a second model next to '{same}', and some stores treat the two names as one. "
                 f"Give name='{same}', or another name."
             )
         return closest(name, names)

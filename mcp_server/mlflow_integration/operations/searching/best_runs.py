@@ -27,7 +27,7 @@ _SPARE: Final = 5
 _MOST_READ: Final = 2_000
 """Runs read when hardly any of the best has finished."""
 ORDERED_ATTRIBUTES: Final = ("duration", "start_time", "end_time")
-"""What is no metric, though callers rank by it."""
+"""Not metrics, although callers rank by them."""
 
 
 @dataclass(frozen=True, slots=True)

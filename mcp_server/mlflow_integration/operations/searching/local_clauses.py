@@ -231,7 +231,7 @@ def _number(text: str) -> float | None:
 def _text_test(clause: Clause, sign: str, value: str) -> Callable[[str], bool]:
     """Whether a text satisfies the condition.
 
-    Raises: InvalidInputError: it is no condition on texts.
+    Raises: InvalidInputError: it is not a condition on texts.
     """
     if sign in ("IN", "NOT IN"):
         found = _LIST_ITEM.finditer(value.strip("()").strip())

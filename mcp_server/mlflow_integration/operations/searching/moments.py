@@ -58,7 +58,7 @@ def milliseconds(text: str, now_ms: int, *, argument: str, end: bool = False) ->
 
 
 def _moment(text: str, now: datetime) -> tuple[datetime, int] | None:
-    """The moment and how many whole days it stands for, 0 for none; None when the text is no moment."""
+    """The moment and how many whole days it stands for, 0 for none; None when the text is not a moment."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     if text == "now":
         return now, 0

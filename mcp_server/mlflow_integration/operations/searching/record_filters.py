@@ -90,7 +90,7 @@ def record_filter(filter_string: str, words: RecordWords, now_ms: int) -> str:
 
 
 def _text(clause: Clause) -> str:
-    # MLflow wants the name of a registered model without `attributes.` before it.
+    # MLflow expects the name of a registered model without `attributes.` before it.
     return f"{clause.key} {clause.condition}" if clause.entity == "attributes" else str(clause)
 
 
