@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import anyio
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration import tags as tag_names
 from mcp_server.mlflow_integration.engine import Engine
+from mcp_server.mlflow_integration.operations.writing.keyed_runs import stored_key
 from tests.conftest import connect
 from tests.reliability.one_key import EXPERIMENT, draft, faults, interleaved
 
@@ -25,6 +27,15 @@ async def test_whatever_the_order_of_requests_every_writer_is_told_the_one_run(w
         for seed in range(ORDERS):
             key = f"key {writers} {seed}"
             assert await interleaved(mock_engine, key, writers, random.Random(seed)) == [], f"seed {seed}"
+
+
+def test_a_key_that_no_filter_can_ask_for_stands_in_its_tag_as_a_digest():
+    """Quotes, wildcards, line ends, half a character, more than 200 characters; any other key as it is."""
+    odd = ["a'b", 'a"b', "a`b", "100%", "a\\b", "a\nb", "x" * 201, "'\ud800", ""]
+    stored = [stored_key(key) for key in odd]
+    assert all(re.fullmatch("[0-9a-f]{64}", one) for one in stored)
+    assert len(set(stored)) == len(odd)
+    assert [stored_key(key) for key in ("nightly 1", "x" * 200, "ü/µ")] == ["nightly 1", "x" * 200, "ü/µ"]
 
 
 async def two_runs_of(engine: Engine, key: str) -> list[str]:

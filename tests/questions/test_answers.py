@@ -151,14 +151,15 @@ async def test_why_nothing_was_found_in_odd_places(mock_engine: Engine):
             "Runs in experiment 'many' exist, but none satisfies all 9 clauses together."
         )
         await agent.ask("delete_runs", runs=[lonely["run_id"]], confirm_name="lonely")
-        deleted = "There is no run in experiment 'one'. It has deleted runs; search_runs with deleted=true lists them."
-        assert await hint("one") == deleted
+        deleted = "Deleted runs exist; search_runs with deleted=true lists them."
+        assert await hint("one") == f"There is no run in experiment 'one'. {deleted}"
         await agent.ask("create_experiment", name="gone")
         await agent.ask("delete_experiment", experiment="gone", confirm_name="gone")
         assert await hint("gone") == (
             "There is no run in experiment 'gone'. "
             "The experiment is deleted; update_experiment with restore=true restores it."
         )
+        assert await hint("gone", "one") == f"There is no run in the 2 experiments. {deleted}"
 
 
 async def test_what_was_not_found_out_in_time_is_said(mock_engine: Engine, monkeypatch: pytest.MonkeyPatch):

@@ -85,7 +85,7 @@ class _Search:
         if self._view_type == "DELETED_ONLY":
             return f"There is no deleted run in {self._where}."
         deleted = await self._api.search_runs(self._ids, view_type="DELETED_ONLY", max_results=1)
-        hint = " It has deleted runs; search_runs with deleted=true lists them." if deleted.items else ""
+        hint = " Deleted runs exist; search_runs with deleted=true lists them." if deleted.items else ""
         if self._deleted:
             hint += " The experiment is deleted; update_experiment with restore=true restores it."
         return f"There is no run in {self._where}.{hint}"
