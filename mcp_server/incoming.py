@@ -22,6 +22,7 @@ LISTS: Final = frozenset({"tools/list", "prompts/list", "resources/list", "resou
 """Each is complete in one answer, so no cursor was ever given out."""
 _WITH_ARGUMENTS: Final = frozenset({"tools/call", "prompts/get"})
 _ARGUMENTS: Final = "arguments"
+_OF_OBJECTS: Final = frozenset({"capabilities", "_meta"})
 
 Json = dict[str, Any]
 
@@ -49,13 +50,19 @@ def _correct(method: str, params: Json) -> None:
         params[_ARGUMENTS] = arguments if method == "tools/call" else _texts(arguments)
 
 
-def _drop_nulls(value: Json) -> None:
-    """Takes out the fields that are null. Arguments are the tool's: there a null may be refused."""
+def _drop_nulls(value: Json, *, all_objects: bool = False) -> None:
+    """Removes the fields that are null. Arguments belong to the tool, which may refuse a null.
+
+    Where all fields are objects, an empty list is one: some languages have one type for both.
+    """
     for name, field in list(value.items()):
+        inside = all_objects or name in _OF_OBJECTS
         if field is None:
             del value[name]
+        elif inside and field == []:
+            value[name] = {}
         elif isinstance(field, dict) and name != _ARGUMENTS:
-            _drop_nulls(cast(Json, field))
+            _drop_nulls(cast(Json, field), all_objects=inside)
 
 
 def _object(arguments: Any) -> Json:

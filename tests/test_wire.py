@@ -160,10 +160,11 @@ async def test_a_line_that_is_too_long_is_skipped_without_being_kept(monkeypatch
 
 
 def test_a_byte_order_mark_and_nulls_of_a_client_library_are_no_part_of_a_request():
-    """.NET begins a stream with the mark; libraries without optional fields send null for them."""
-    empty = {"roots": None, "sampling": None, "elicitation": None, "experimental": None}
+    """.NET begins a stream with the mark; libraries without optional fields send null for them, PHP lists for empty
+    objects."""
+    empty = {"roots": None, "sampling": [], "elicitation": None, "experimental": {"x": []}}
     client = {"name": "test", "version": "1", "title": None}
-    params = {"protocolVersion": "2025-11-25", "capabilities": empty, "clientInfo": client, "_meta": None}
+    params = {"protocolVersion": "2025-11-25", "capabilities": empty, "clientInfo": client, "_meta": []}
     with hosted("--mock-mode") as host:
         host.write_line("\ufeff" + json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}))
         assert host.answer()["result"]["protocolVersion"] == "2025-11-25"
