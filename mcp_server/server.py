@@ -74,6 +74,7 @@ def build_server(over: Engine | Trackers) -> ProtocolServer:
     announcements = Announcements(frozenset(tool.name for tool in definitions if not tool.reads_only))
     missing = missing_tools(settings, several_trackers=trackers.several)
     offered = Offered(missing)
+    tools = ToolsOnDemand(definitions, lambda one: build(one, settings.timeout_seconds, trackers.names, missing))
     server = MlflowServer(
         name="mlflow",
         title="MLflow",
@@ -83,7 +84,7 @@ def build_server(over: Engine | Trackers) -> ProtocolServer:
         middleware=[
             guard_messages,
             read_as_meant,
-            ChooseTracker(trackers),
+            ChooseTracker(trackers, tools),
             _warm_up_after_the_first_answer(trackers),
             announcements.middleware,
         ],
@@ -94,7 +95,6 @@ def build_server(over: Engine | Trackers) -> ProtocolServer:
     server.trackers = trackers
     server.middleware.append(AdvertiseWhatExists(server))
     audit = AuditLog(settings.audit_log)
-    tools = ToolsOnDemand(definitions, lambda one: build(one, settings.timeout_seconds, trackers.names, missing))
     server.configure(tools, timeout_seconds=settings.timeout_seconds, missing_tools=missing, audit=audit)
     announcements.serve_earlier_clients(server)
     register_resources(server, trackers)

@@ -118,12 +118,22 @@ async def test_the_argument_appears_in_every_tool_and_only_with_several_trackers
     assert "tracker" not in several["copy_model"]["inputSchema"]["properties"]
 
 
-@pytest.mark.parametrize("given", ["prod", "PROD", ["prod"], " prod "])
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({"tracker": name} for name in ("prod", "PROD", ["prod"], " prod ")),
+        {"Tracker": "prod"},
+        {"trackerName": "prod"},
+        {"arguments": {"tracker": "prod"}},
+        {"input": '{"trackers": "prod"}'},
+    ],
+    ids=str,
+)
 async def test_the_tracker_of_a_call_is_found_in_the_forms_that_clients_send(given: Any):
     """Whatever the schema accepts is what is called: never the default by mistake."""
     async with serving(reply(404)) as dev, serving(reply(200, b'{"experiments": []}')) as prod:
         async with connected(f"dev={dev.url},prod={prod.url}") as (agent, _):
-            await agent.ask("search_experiments", tracker=given)
+            await agent.ask("search_experiments", **given)
         assert (len(dev.asked), len(prod.asked)) == (0, 1)
 
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.mcpserver.tools import ToolManager
 from pydantic import Field
 
 from mcp_server.errors import InvalidInputError
 from mcp_server.paging import NOT_OUR_TOKEN
 from mcp_server.rendering import Picture, Record, Table
 from mcp_server.resource_uris import in_tracker
-from mcp_server.tools._arguments import as_declared
+from mcp_server.tools._arguments import as_declared, under_declared_names
 from mcp_server.tools._signatures import with_parameters
 from mcp_server.trackers import ServerContext, Tracker, Trackers
 
@@ -43,12 +44,16 @@ class ChooseTracker:
     """
 
     trackers: Trackers
+    tools: ToolManager
 
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         if ctx.method != "tools/call" or not self.trackers.several:
             return await call_next(ctx)
         params = cast("Mapping[str, Any]", ctx.params or {})
+        tool = self.tools.get_tool(str(params.get("name")))
         arguments = cast("dict[str, Any]", params.get("arguments") or {})
+        if tool:  # Other names of an argument name the tracker too.
+            arguments = under_declared_names(arguments, tool.parameters)
         schema = {"type": "string", "enum": list(self.trackers.names)}
         for argument in (ARGUMENT, TARGET_ARGUMENT):
             # Converted as for validation: otherwise ["prod"] would be accepted, but the default tracker be called.
