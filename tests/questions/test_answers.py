@@ -115,7 +115,7 @@ async def test_why_nothing_was_found_is_tested_and_counted(engine: Engine, name:
     assert wrong == []
 
 
-async def test_why_nothing_was_found_in_odd_places(mock_engine: Engine):
+async def test_why_nothing_was_found_in_odd_places(mock_engine: Engine, monkeypatch: pytest.MonkeyPatch):
     """One run, values that are no numbers, several experiments, deleted runs and experiments, many clauses."""
     async with connect(mock_engine) as agent:
 
@@ -150,6 +150,14 @@ async def test_why_nothing_was_found_in_odd_places(mock_engine: Engine):
         assert await hint("many", clauses=nine) == (
             "Runs in experiment 'many' exist, but none satisfies all 9 clauses together."
         )
+        with monkeypatch.context() as few:
+            few.setattr("mcp_server.mlflow_integration.operations.searching.why_empty._SAMPLE", 2)
+            assert await hint("many", clauses="params.absent = 'x'") == (
+                "No run in experiment 'many' satisfies params.absent = 'x'. "
+                "Of the latest 2 runs, none has the param 'absent'. They have: fixed, number, odd."
+            )
+            unseen = await hint("many", clauses="duration > '99h'")
+            assert unseen.startswith("Runs in experiment 'many' exist"), "not of runs that were not looked at"
         await agent.ask("delete_runs", runs=[lonely["run_id"]], confirm_name="lonely")
         deleted = "Deleted runs exist; search_runs with deleted=true lists them."
         assert await hint("one") == f"There is no run in experiment 'one'. {deleted}"
