@@ -150,6 +150,14 @@ async def test_why_nothing_was_found_in_odd_places(mock_engine: Engine, monkeypa
         assert await hint("many", clauses=nine) == (
             "Runs in experiment 'many' exist, but none satisfies all 9 clauses together."
         )
+        day, first = 86_400_000, 1_704_067_200_000
+        for start, end in ((first, first + day), (first + 31 * day, first + 33 * day)):
+            await agent.ask("log_run", experiment="times", start_time=start, end_time=end)
+        ended = "The latest of all 2 runs ended at 2024-02-03 00:00:00, the earliest at 2024-01-02 00:00:00 UTC."
+        assert (await hint("times", clauses="end_time < 5")).endswith(f"satisfies attributes.end_time < 5. {ended}")
+        started = "The latest of all 2 runs started at 2024-02-01 00:00:00, the earliest at 2024-01-01 00:00:00 UTC."
+        assert (await hint("times", clauses="start_time < 5")).endswith(started)
+        assert (await hint("times", clauses="duration < '1h'")).endswith("All 2 runs took 8.64e+04 to 1.728e+05 s.")
         with monkeypatch.context() as few:
             few.setattr("mcp_server.mlflow_integration.operations.searching.why_empty._SAMPLE", 2)
             assert await hint("many", clauses="params.absent = 'x'") == (
