@@ -55,6 +55,8 @@ _CLOSE: Final = re.compile(r"\)")
 _COMMA: Final = re.compile(",")
 _SIGNS: Final = (">", ">=", "<", "<=", "=", "!=")
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*")
+_NUMERIC: Final = ("start_time", "end_time", "duration", "creation_time", "last_update_time")
+"""Attributes that are no text."""
 _NOT_FINITE: Final = {
     "nan": "NaN",
     **dict.fromkeys(("inf", "+inf", "infinity"), "Infinity"),
@@ -298,6 +300,10 @@ class _FilterReader(Reader):
 
     def _value(self, entity: str, key: str, comparator: str, text: str | None, number: str | None) -> str:
         name = f"{entity}.{key_text(key)}"
+        if entity == "metrics" and comparator not in _SIGNS:
+            raise self.wrong(f"Metrics are numbers: {name} >= 0.9")
+        if text is None and entity in ("attributes", "datasets") and key not in _NUMERIC:
+            return f"'{number}'"
         if text is None:
             # Params are compared with numbers by local_clauses.py.
             if entity == "tags":
@@ -309,8 +315,7 @@ class _FilterReader(Reader):
             if comparator in ("=", "!=") and text.strip().lower() in _NOT_FINITE:
                 return f"'{_NOT_FINITE[text.strip().lower()]}'"
             if not NUMBER.fullmatch(text.strip()):
-                fitting = comparator if comparator in _SIGNS else ">="
-                raise self.wrong(f"Metrics are numbers: {name} {fitting} 0.9")
+                raise self.wrong(f"Metrics are numbers: {name} {comparator} 0.9")
             return text.strip()
         return quoted(text)
 

@@ -131,6 +131,8 @@ def _attribute(clause: Clause, sign: str, value: str) -> LocalClause | None:
 def _dataset(clause: Clause, sign: str, value: str) -> LocalClause | None:
     if sign in _NULL_SIGNS:
         return LocalClause(clause, lambda run, _: bool(run.datasets) is (sign == "IS NOT NULL"))
+    if clause.key not in ("name", "digest", "context"):
+        raise InvalidInputError(f"A dataset has a name, a digest and a context, but no '{shown(clause.key)}'.")
     if sign in (*_TEXT_SIGNS, *_LIST_SIGNS):
         return None
     raise InvalidInputError(

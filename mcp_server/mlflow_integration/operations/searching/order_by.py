@@ -19,6 +19,11 @@ _ENTRY = re.compile(
 _SPACED = re.compile(
     r"\s*(?P<minus>)(?P<entity>\w+)\.(?P<key>[^\s`\"][^`\"]*?)\s+(?P<way>asc|desc)(?:ending)?\s*", re.IGNORECASE
 )
+_ATTRIBUTES = frozenset(
+    {"run_id", "run_name", "status", "artifact_uri", "start_time", "end_time"}
+    # Those of local_clauses.py.
+    | {"duration", "experiment", "experiment_name"}
+)
 
 
 def order_columns(entries: Sequence[str]) -> tuple[str, ...]:
@@ -54,4 +59,6 @@ def order_column(text: str) -> str:
         name = shown(key)
         say = "" if match["entity"] else f" Say what {name} is: metrics.{name} {way} or params.{name} {way}."
         raise InvalidInputError(f"order_by has an invalid entry: '{shown(text)}'.{say} {_FORM}") from None
+    if clause.entity == "datasets" or (clause.entity == "attributes" and clause.key not in _ATTRIBUTES):
+        raise InvalidInputError(f"order_by has an invalid entry: '{shown(text)}'. {_FORM}")
     return f"{str(clause).removesuffix(f' {clause.condition}')} {way}"
