@@ -77,6 +77,19 @@ def test_runs_with_models_are_counted_and_metrics_without_a_finite_value_shown()
     assert (loss.n, loss.minimum, loss.best_run, loss.not_finite) == (0, None, None, 1)
 
 
+def test_the_best_run_follows_the_direction_of_the_metric():
+    runs = [run(str(at), metrics={"accuracy": value, "loss": value}) for at, value in enumerate([0.5, 0.9, 0.1])]
+    best = {one.key: one.best_run.run_id for one in summarize_runs(runs, now=START).metrics if one.best_run}
+    assert best == {"accuracy": "1", "loss": "2"}
+
+
+def test_metrics_that_are_not_finite_are_named_up_to_three():
+    runs = [run("a", metrics=dict.fromkeys("vwxyz", math.nan))]
+    assert summarize_runs(runs, now=START).odd == (
+        "The latest value is NaN or infinite in: v (1), w (1), x (1) and 2 more.",
+    )
+
+
 def test_repeated_configurations_are_counted_and_an_example_is_named():
     """By the twelve first characters of an id."""
     runs = [run(f"{at:02}" * 16, params={"lr": str(at // 2)}, metrics={"loss": 1.0}) for at in range(4)]
