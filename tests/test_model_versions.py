@@ -109,7 +109,7 @@ async def test_a_version_is_named_in_many_ways(mock_engine: Engine, reference: A
         other = await agent.refusal("get_model", name="churn", version="models:/fraud/1")
     assert shown["version"] == version
     assert "no version, alias or stage 'prod'. Newest version: 4; aliases: champion (version 1)" in unknown
-    assert "another model" in other
+    assert "a different model" in other
 
 
 async def test_a_version_shows_the_run_data_and_environment_behind_it(engine: Engine, name: Any):
