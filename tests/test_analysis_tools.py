@@ -173,7 +173,7 @@ async def test_planted_faults_are_diagnosed_through_mlflow(engine: Engine, name:
     experiment = name("training")
     planted = {one.run.run_id: one for one in faulty(0)}
     async with connect(engine) as agent:
-        for which in ("overfit-loss", "nan-since", "spikes-accuracy", "stall-pause"):
+        for number, which in enumerate(("overfit-loss", "nan-since", "spikes-accuracy", "stall-pause")):
             run_id = await log_training(agent, experiment, planted[which])
             found = await agent.ask("diagnose_run", run=run_id)
             findings = rows(found["findings"])
@@ -182,6 +182,7 @@ async def test_planted_faults_are_diagnosed_through_mlflow(engine: Engine, name:
             shown = await agent.ask("get_metric_history", **eval(f"dict{call.removeprefix('get_metric_history')}"))
             assert shown["rows"]
             assert found["looked_at"]["points"] > 50
+            assert found["looked_at"]["finished_siblings"] == number, "the run itself is none"
         text = await agent.text("diagnose_run", run=run_id)
     assert "stalled" in text
 

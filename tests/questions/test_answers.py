@@ -111,7 +111,10 @@ async def test_why_nothing_was_found_is_tested_and_counted(engine: Engine, name:
                 wrong.append(f"{what}: {table}")
         empty = name("empty")
         await agent.ask("create_experiment", name=empty)
-        assert "There is no run in" in (await agent.ask("search_runs", experiments=[empty]))["hint"]
+        hint = (await agent.ask("search_runs", experiments=[empty]))["hint"]
+        assert hint == (
+            f"There is no run in experiment '{empty}'. log_run logs one; search_experiments lists other experiments."
+        )
     assert wrong == []
 
 

@@ -93,17 +93,12 @@ def clock_findings(run: Run, series: Sequence[MetricSeries], *, now: int) -> Ite
 
 
 def sibling_findings(run: Run, siblings: Sequence[Run]) -> Iterator[Finding]:
-    """Metrics and time far outside those of the finished runs of the same experiment."""
-    others = [
-        one
-        for one in siblings
-        if one.run_id != run.run_id and one.status == "FINISHED" and one.experiment_id == run.experiment_id
-    ]
+    """Metrics and time far outside those of the siblings."""
     for key, value in sorted(run.metrics.items()):
         if is_resource(key) or not has_known_direction(key) or not math.isfinite(value):
             continue
         sign = 1.0 if direction_of(key).direction == "min" else -1.0
-        values = [one.metrics[key] for one in others if math.isfinite(one.metrics.get(key, math.nan))]
+        values = [one.metrics[key] for one in siblings if math.isfinite(one.metrics.get(key, math.nan))]
         if _far_out(sign * value, [sign * one for one in values]):
             worse = sum(sign * one < sign * value for one in values)
             text = (
@@ -111,7 +106,7 @@ def sibling_findings(run: Run, siblings: Sequence[Run]) -> Iterator[Finding]:
             )
             yield Finding("worse than siblings", "warning", text, key)
     seconds = _seconds(run)
-    times = [time for one in others if (time := _seconds(one)) > 0.0]
+    times = [time for one in siblings if (time := _seconds(one)) > 0.0]
     if seconds > 0.0 and _far_out(seconds, times) and seconds > SLOW * median(times):
         slower = sum(time < seconds for time in times)
         text = f"The run took {_time(seconds)}, longer than {slower} of {len(times)} siblings"

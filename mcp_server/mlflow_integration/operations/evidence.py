@@ -73,7 +73,8 @@ async def gather_evidence(
         max_results=SIBLINGS,
     )
     path, tail = await read_log(artifacts, run) if run.status in ("FAILED", "KILLED") else ("", "")
-    return Evidence(tuple(series), tuple(unread), page.items, path, tail)
+    siblings = tuple(one for one in page.items if one.run_id != run.run_id)
+    return Evidence(tuple(series), tuple(unread), siblings, path, tail)
 
 
 async def read_log(api: ArtifactsApi, run: Run, *, limit: int = LOG_LIMIT) -> tuple[str, str]:

@@ -88,6 +88,7 @@ class _Search:
         hint = " Deleted runs exist; search_runs with deleted=true lists them." if deleted.items else ""
         if self._deleted:
             hint += " The experiment is deleted; update_experiment with restore=true restores it."
+        hint = hint or " log_run logs one; search_experiments lists other experiments."
         return f"There is no run in {self._where}.{hint}"
 
     async def _together(self, clauses: Sequence[Clause], local: Sequence[LocalClause]) -> str:
