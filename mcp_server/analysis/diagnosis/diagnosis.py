@@ -38,8 +38,8 @@ def diagnose_run(
 ) -> Diagnosis:
     """Look for what usually goes wrong in training; `now` is the present in UTC milliseconds.
 
-    `series` are the run's curves with those of the machine, `siblings` other finished runs of its experiment, `log_tail` the end of
-    a log among its artifacts. What is not given is not judged.
+    `series` are the run's curves with those of the machine, `siblings` other finished runs of its experiment,
+    `log_tail` the end of a log among its artifacts. What is not given is not judged.
     """
     found = list(
         chain(
