@@ -32,7 +32,7 @@ class CircuitBreaker:
         """`probe` returns when the server answers anything, and raises TrackingServerError when it does not.
 
         hang_seconds: a call that was cancelled counts as one without an answer when nothing at all was answered for
-            this long. Many calls at once wait for each other, which is no fault of the server.
+            this long. Many calls at once wait for each other, which is not the server's fault.
         """
         self._probe = probe
         self._hang_seconds = hang_seconds

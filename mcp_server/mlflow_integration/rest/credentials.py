@@ -43,7 +43,7 @@ def authorization(settings: Settings, login: Login | None, field: UriField = "tr
 
 
 def withheld_credentials(settings: Settings) -> tuple[str, ...]:
-    """Sentences about what an address from `.env` does not get, beside what Settings itself ignores."""
+    """Sentences about what an address from `.env` does not get, in addition to what Settings itself ignores."""
     for field in ADDRESSES:
         if is_from_dotenv(settings, field) and is_http(getattr(settings, field)):
             variables = [name for name in SIGN_IN_VARIABLES if is_switched_on(name)]

@@ -43,7 +43,7 @@ RETRY_AFTER_LIMIT_SECONDS: Final = 2.0
 """A server that asks for a longer wait is not waited for: its reply goes up as it is."""
 
 HANG_SECONDS: Final = 5.0
-"""A call that its caller gave up after this time, without an answer, counts as one that the server left hanging."""
+"""A call that was cancelled after this time, without an answer, counts as one that the server left hanging."""
 
 KEEPALIVE_SECONDS: Final = 4.0
 """Idle connections are ours to close: `mlflow server` (uvicorn) closes them after 5 s, in the face of a request."""
@@ -165,7 +165,7 @@ class HttpTransport:
     takes_large_artifacts = False
 
     async def upload(self, method: Method, path: str, body: UploadBody, *, params: Params | None = None) -> Reply:
-        """One request, not repeated, without a time limit of its own: the deadline of the call ends it."""
+        """One request, not repeated. It has no time limit besides the deadline of the tool call."""
         client = self._opened()
         asked = encoded(params, None, None, {**OCTETS, "Content-Length": str(body.size)})
         url = self._paths.address(path) + path + (f"?{asked.query}" if asked.query else "")
@@ -176,7 +176,7 @@ class HttpTransport:
 
         request = client.build_request(method, url, content=pieces(), headers=dict(asked.headers))
         try:
-            # Not watched: an upload that its caller gives up tells of a slow network, not of a server that hangs.
+            # Not watched: a cancelled upload is a sign of a slow network, not of a server that hangs.
             async with self._slots:
                 return await self._send(client, request)
         except httpx2.TransportError as error:
@@ -293,7 +293,7 @@ class HttpTransport:
         if target is None or (target.scheme, target.netloc) == (response.url.scheme, response.url.netloc):
             return UnreachableError(
                 f"{self.address} redirects to another of its pages, as sign-in pages do. Correct MLFLOW_TRACKING_URI, "
-                "or set the credentials it wants."
+                "or set the credentials it requires."
             )
         place = f"{target.scheme}://{target.netloc.decode()}"
         return UnreachableError(
@@ -303,7 +303,7 @@ class HttpTransport:
 
 
 def _pause(reply: Reply) -> float | None:
-    """Seconds that the server wants us to wait before a second try; None when there should be none."""
+    """Seconds to wait before a second try, as the server asks; None when there should be no second try."""
     if not (is_busy(reply) or reply.status in (429, 502, 503, 504)):
         return None
     try:

@@ -102,7 +102,7 @@ class TrackingApi(RestApi):
         max_results: int = 100,
         page_token: str = "",
     ) -> Page[Run]:
-        """An unknown experiment id is no error to MLflow: resolve ids first."""
+        """MLflow does not refuse an unknown experiment id: resolve ids first."""
         body = present(
             experiment_ids=list(experiment_ids),
             filter=searchable(filter_string),
