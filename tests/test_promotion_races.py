@@ -106,7 +106,7 @@ async def test_an_answer_lost_for_good_is_said_to_be_unknown(mock_engine: Engine
     async with connect(dying, confirm="never") as agent:
         refused = await agent.refusal("promote_model", name="churn", version=3, **arguments)
     assert transport.moves == 1
-    assert f"Whether the {MOVE[what][1]} of 'churn' moved is not known" in refused
+    assert f"It is not known whether the {MOVE[what][1]} of 'churn' moved" in refused
     assert "get_model shows it" in refused
 
 

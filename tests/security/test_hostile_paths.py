@@ -177,5 +177,5 @@ async def test_artifacts_at_a_place_mlflow_did_not_choose_are_not_read(
                 changed = lambda self, _, ending, uri=uri, check=check: check(self, uri, ending)  # noqa: E731
                 patch.setattr(Artifacts, "_need_trusted", changed)
                 sentence = await agent.refusal("read_artifact", run=run, path="secret.txt")
-            assert "did not choose" in sentence
+            assert "is not one that MLflow would choose" in sentence
     assert callers == []

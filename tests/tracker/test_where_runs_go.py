@@ -168,7 +168,7 @@ def test_an_experiment_that_nobody_configured_is_made_when_it_is_asked_for(uncon
     experiment = get_mlflow_client().get_experiment_by_name("ncaa_basketball_models")
 
     assert experiment.experiment_id
-    assert "'ncaa_basketball_models' is made" in caplog.text
+    assert "'ncaa_basketball_models' is missing and is created" in caplog.text
 
 
 @once
