@@ -37,6 +37,8 @@ MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
     "malformed since": ("search_runs", {"experiments": ["churn"], "since": "recently"}),
     "duration in words": ("search_runs", {"experiments": ["churn"], "filter_string": "duration > 'long'"}),
     "order without entity": ("search_runs", {"experiments": ["churn"], "order_by": ["accuracy DESC"]}),
+    "order by a quoted name": ("search_runs", {"experiments": ["churn"], "order_by": ['metrics.`a"b` DESC']}),
+    "rank by a quoted name": ("rank_runs", {"experiments": ["churn"], "metric": 'a"b'}),
     "token of another search": ("search_runs", {"experiments": ["churn"], "page_token": "p1.WyIiLDEsMSwieCIsMF0"}),
     "ranking of a resource": ("rank_runs", {"metric": "system/cpu_utilization", "experiments": ["churn"]}),
     "bad page token": ("search_runs", {"experiments": ["churn"], "page_token": "zzz"}),

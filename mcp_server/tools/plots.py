@@ -18,6 +18,7 @@ from mcp_server.analysis.sweeps.sweep import sweep_of
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
 from mcp_server.mlflow_integration.operations.all_runs import read_runs
+from mcp_server.mlflow_integration.operations.searching.order_by import by_metric
 from mcp_server.redaction import redacted
 from mcp_server.rendering import Picture, Record
 from mcp_server.suggestions import suggestion
@@ -85,7 +86,7 @@ async def _runs(
     if runs:
         return _with_metric(await engine.tracking.get_runs(runs), metrics), ""
     few = kind in ("curves", "bars")
-    order = f"metrics.`{metrics[0]}` {'DESC' if direction_of(metrics[0]).direction == 'max' else 'ASC'}"
+    order = by_metric(metrics[0], descending=direction_of(metrics[0]).direction == "max")
     found = await read_runs(
         engine.tracking,
         experiments,

@@ -8,6 +8,7 @@ from typing import Final
 
 from mcp_server.errors import InvalidInputError
 from mcp_server.mlflow_integration.entities import Run
+from mcp_server.mlflow_integration.operations.searching.order_by import by_metric
 from mcp_server.mlflow_integration.operations.searching.references import References
 from mcp_server.mlflow_integration.operations.searching.run_search import (
     NO_EXPERIMENT,
@@ -55,9 +56,8 @@ async def best_runs(
 
     Raises: InvalidInputError: no run of the search has the metric; the text names the closest.
     """
-    key = metric.replace("`", "")
     search = await read_query(references, replace(query, order_by=()), now_ms)
-    search = replace(search, order_by=(f"metrics.`{key}` {'DESC' if descending else 'ASC'}",))
+    search = replace(search, order_by=(by_metric(metric, descending=descending),))
     if not search.places:
         return BestRuns((), search, True, NO_EXPERIMENT)
     seen: list[Run] = []

@@ -26,6 +26,12 @@ _ATTRIBUTES = frozenset(
 )
 
 
+def by_metric(metric: str, *, descending: bool) -> str:
+    """The order by a metric. MLflow fails on quotation marks, which no metric has in its name."""
+    key = metric.replace("`", "").replace('"', "")
+    return f"metrics.`{key}` {'DESC' if descending else 'ASC'}"
+
+
 def order_columns(entries: Sequence[str]) -> tuple[str, ...]:
     """Every entry as MLflow reads it; `["metrics.accuracy", "DESC"]` is one entry.
 
@@ -59,6 +65,7 @@ def order_column(text: str) -> str:
         name = shown(key)
         say = "" if match["entity"] else f" Say what {name} is: metrics.{name} {way} or params.{name} {way}."
         raise InvalidInputError(f"order_by has an invalid entry: '{shown(text)}'.{say} {_FORM}") from None
-    if clause.entity == "datasets" or (clause.entity == "attributes" and clause.key not in _ATTRIBUTES):
+    unknown = clause.entity == "datasets" or (clause.entity == "attributes" and clause.key not in _ATTRIBUTES)
+    if unknown or '"' in clause.key:
         raise InvalidInputError(f"order_by has an invalid entry: '{shown(text)}'. {_FORM}")
     return f"{str(clause).removesuffix(f' {clause.condition}')} {way}"
